@@ -1,0 +1,1 @@
+//! Every kind Muster reads or writes, once.
