@@ -1,1 +1,3 @@
 //! The Kubernetes API protocol.
+
+pub mod schema;
