@@ -5,6 +5,7 @@
 //! built-in kinds, custom resources, admission rules and garbage collection on top of one, and serves the whole as an
 //! `axum::Router`, which is at once an HTTP server and an in-process transport for a `kube::Client`.
 
+pub mod builtin;
 mod catalog;
 mod cluster;
 mod clusters;

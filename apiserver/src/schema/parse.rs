@@ -130,7 +130,7 @@ impl Parser<'_> {
             return Err(SchemaError::TooDeep { path: path.into() });
         }
         let json = json.as_object().ok_or_else(|| SchemaError::NotAnObject { path: path.into() })?;
-        let mut node = match json.get("$ref").and_then(Value::as_str) {
+        let mut node = match reference(json) {
             Some(reference) => {
                 let name = reference.rsplit('/').next().unwrap_or(reference);
                 Schema::clone(&*self.component(name, path, depth + 1)?)
@@ -199,6 +199,9 @@ impl Parser<'_> {
     ) -> Result<Option<Validations>, SchemaError> {
         let mut all = |key: &str| -> Result<Vec<Schema>, SchemaError> {
             let list = json.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            if key == "allOf" && reference(json).is_some() {
+                return Ok(Vec::new());
+            }
             let parse =
                 |(i, s): (usize, &Value)| self.node(s, &join(path, &format!("{key}[{i}]")), depth + 1);
             list.iter().enumerate().map(parse).collect()
@@ -284,6 +287,16 @@ impl Type {
             Self::Boolean => "boolean",
         }
     }
+}
+
+/// `$ref`, or the only element of `allOf` where that is nothing but a `$ref` (how Kubernetes adds a
+/// description to a reference).
+fn reference(json: &Map<String, Value>) -> Option<&str> {
+    let wrapped = || match json.get("allOf")?.as_array()?.as_slice() {
+        [Value::Object(only)] if only.len() == 1 => only.get("$ref"),
+        _ => None,
+    };
+    json.get("$ref").or_else(wrapped).and_then(Value::as_str)
 }
 
 fn text<'a>(json: &'a Map<String, Value>, key: &str) -> Option<&'a str> {

@@ -25,6 +25,8 @@ pub(super) fn check(format: Option<&str>, text: &str, path: &str) -> Option<Fiel
         "email" => EMAIL.is_match(text),
         "byte" => BASE64.is_match(text) && text.len().is_multiple_of(4),
         "hexcolor" => HEX_COLOR.is_match(text),
+        // Not an OpenAPI format: marks the quantities of built-in kinds.
+        "quantity" => QUANTITY.is_match(text),
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && SUBDOMAIN.is_match(text),
         _ => true,
@@ -69,6 +71,7 @@ patterns! {
     URI = r"^([a-zA-Z][a-zA-Z0-9+.-]*:[^\s]+|/[^\s]*)$";
     EMAIL = r"^[^\s@<>]+@[^\s@<>]+$";
     BASE64 = r"^[A-Za-z0-9+/]*={0,2}$";
+    QUANTITY = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$";
     HEX_COLOR = r"^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$";
     LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
     SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -99,6 +102,8 @@ mod tests {
             ("uri", "https://a.example/x", "a b"),
             ("email", "a@b.example", "a"),
             ("byte", "aGk=", "a$"),
+            ("quantity", "1.5Gi", "1 Gi"),
+            ("quantity", "-100m", "Gi"),
             ("k8s-short-name", "a-b", "A"),
             ("k8s-long-name", "a.b", "a..b"),
         ];
