@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use axum::Router;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use tower::timeout::TimeoutLayer;
 use tower::util::MapRequestLayer;
+use tower::{BoxError, Service};
 
 /// How long a server may take until it has answered the head of a request. Bodies, and so watches,
 /// are not bounded by it.
@@ -38,21 +39,30 @@ pub enum ClientError {
 ///
 /// The router sees what a server would: path, query, headers and a `User-Agent`.
 pub fn in_process(router: Router, user_agent: &str) -> Result<Client, ClientError> {
-    Ok(ClientBuilder::new(router, "default")
-        .with_layer(&user_agent_layer(user_agent)?)
-        .with_layer(&TimeoutLayer::new(ANSWER_DEADLINE))
-        .build())
+    over(router, "", user_agent)
 }
 
 /// As [`in_process`], with every path moved under `prefix`, such as `/views/shanghai-cluster`.
 pub fn in_process_under(router: Router, prefix: &str, user_agent: &str) -> Result<Client, ClientError> {
+    over(router, prefix, user_agent)
+}
+
+/// A client over any transport, with every path moved under `prefix` (empty for none).
+pub fn over<S, B>(transport: S, prefix: &str, user_agent: &str) -> Result<Client, ClientError>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let prefix = prefix.trim_end_matches('/').to_owned();
     let move_under = MapRequestLayer::new(move |mut request: Request<Body>| {
         let uri = under(request.uri(), &prefix);
         *request.uri_mut() = uri;
         request
     });
-    Ok(ClientBuilder::new(router, "default")
+    Ok(ClientBuilder::new(transport, "default")
         .with_layer(&move_under)
         .with_layer(&user_agent_layer(user_agent)?)
         .with_layer(&TimeoutLayer::new(ANSWER_DEADLINE))
