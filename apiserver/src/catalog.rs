@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use crate::GroupResource;
+use crate::{
+    GroupResource,
+    schema::{Schema, SchemaError},
+};
 
 /// Where a custom resource keeps what the scale sub-resource shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +49,27 @@ pub struct Resource {
     pub selectable: Vec<Arc<str>>,
     /// `additionalPrinterColumns`, as in a CustomResourceDefinition.
     pub columns: Vec<Value>,
-    /// OpenAPI v3 schema of one object.
-    pub schema: Option<Arc<Value>>,
+    /// Schema of one object, parsed.
+    pub schema: Arc<Schema>,
+    /// The same schema as it was written, for OpenAPI documents. `None` for built-in kinds, whose documents are built in.
+    pub document: Option<Arc<Value>>,
     /// Whether it comes from a CustomResourceDefinition.
     pub custom: bool,
     /// What it is stored under, where that is another resource: events are one thing in two groups.
     pub stored_as: GroupResource,
+    /// How stored objects become objects of this version.
+    pub conversion: Conversion,
+}
+
+/// How stored objects become objects of a served version, and back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conversion {
+    /// They are the same.
+    None,
+    /// Several versions are served, which differ in `apiVersion` only; objects are stored with this one.
+    ApiVersion(Arc<str>),
+    /// Stored as core events, served as `events.k8s.io`.
+    Events,
 }
 
 /// Why a CustomResourceDefinition cannot be served.
@@ -64,6 +82,16 @@ pub enum CatalogError {
         name: String,
         /// Path of the field.
         field: &'static str,
+    },
+    /// The schema of a version is not a structural schema.
+    #[error("customresourcedefinition {name}: version {version}: {source}")]
+    Schema {
+        /// `metadata.name`.
+        name: String,
+        /// Name of the version.
+        version: String,
+        /// What is wrong.
+        source: SchemaError,
     },
 }
 
@@ -102,10 +130,22 @@ impl Resource {
             .and_then(Value::as_array)
             .ok_or_else(|| CatalogError::Missing { name: name.to_owned(), field: "spec.versions" })?;
         let served = versions.iter().filter(|version| version["served"].as_bool() == Some(true));
+        let stored = versions.iter().find(|version| version["storage"].as_bool() == Some(true));
+        let conversion = match stored.and_then(|version| version["name"].as_str()) {
+            Some(stored) if versions.len() > 1 => Conversion::ApiVersion(format!("{group}/{stored}").into()),
+            _ => Conversion::None,
+        };
         served
             .map(|version| {
                 let missing =
                     || CatalogError::Missing { name: name.to_owned(), field: "spec.versions[].name" };
+                let document = version.pointer("/schema/openAPIV3Schema");
+                let broken = |source| CatalogError::Schema {
+                    name: name.to_owned(),
+                    version: version["name"].as_str().unwrap_or_default().to_owned(),
+                    source,
+                };
+                let schema = document.map(Schema::custom_resource).transpose().map_err(broken)?;
                 Ok(Self {
                     group: group.clone(),
                     version: version["name"].as_str().ok_or_else(missing)?.into(),
@@ -120,9 +160,11 @@ impl Resource {
                     scale: version.pointer("/subresources/scale").and_then(scale_paths),
                     selectable: selectable(version),
                     columns: version["additionalPrinterColumns"].as_array().cloned().unwrap_or_default(),
-                    schema: version.pointer("/schema/openAPIV3Schema").map(|schema| Arc::new(schema.clone())),
+                    schema: Arc::new(schema.unwrap_or_else(|| Schema::untyped().clone())),
+                    document: document.cloned().map(Arc::new),
                     custom: true,
                     stored_as: GroupResource { group: group.clone(), resource: plural.clone() },
+                    conversion: conversion.clone(),
                 })
             })
             .collect()

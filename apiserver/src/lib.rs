@@ -9,14 +9,17 @@ pub mod builtin;
 mod catalog;
 mod cluster;
 mod clusters;
+mod convert;
 mod http;
 mod labels;
+mod names;
 pub mod schema;
+mod selector;
 mod source;
 mod status;
 mod store;
 
-pub use catalog::{Catalog, CatalogError, Resource, ScalePaths};
+pub use catalog::{Catalog, CatalogError, Conversion, Resource, ScalePaths};
 pub use cluster::{Cluster, ClusterConfig, Now};
 pub use clusters::Clusters;
 pub use http::metrics::{Metrics, RequestLabels};

@@ -1,13 +1,34 @@
 //! The protocol over HTTP.
 
+mod accept;
+mod discovery;
+mod list;
 pub(crate) mod metrics;
+mod path;
+mod present;
+mod query;
+mod tables;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{Method, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
-use crate::{Metrics, Now, Source, Status, cluster};
+use self::{
+    accept::DiscoveryFormat,
+    discovery::Access,
+    path::{Address, Target},
+    present::Presenter,
+    query::{ListOptions, Params},
+};
+use crate::{Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster};
 
 /// How often an idle watch that asked for bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,24 +52,28 @@ impl ReadOptions {
 }
 
 /// Serves a source as a read-only Kubernetes API: discovery, OpenAPI, get, list, watch and tables. Every write is 405.
+///
+/// A path outside the catalog is 404. Routes of one's own go before it: `own.fallback_service(read_router(..))`.
 pub fn read_router(source: Arc<dyn Source>, options: ReadOptions) -> Router {
-    let _ = (source, options);
-    common()
+    router_of(Server { source, cluster: None, options })
 }
 
 pub(crate) fn router(cluster: Arc<cluster::Inner>) -> Router {
-    let metrics = cluster.metrics.clone();
-    common().route("/metrics", get(move || async move { metrics.to_text() }))
+    let options =
+        ReadOptions { metrics: cluster.metrics.clone(), ..ReadOptions::new(cluster.config.now.clone()) };
+    router_of(Server { source: cluster.store.clone(), cluster: Some(cluster), options })
 }
 
-/// What every API server answers.
-fn common() -> Router {
+fn router_of(server: Server) -> Router {
+    let metrics = server.options.metrics.clone();
     Router::new()
         .route("/readyz", get(|| async { "ok" }))
         .route("/livez", get(|| async { "ok" }))
         .route("/healthz", get(|| async { "ok" }))
         .route("/version", get(|| async { axum::Json(version()) }))
-        .fallback(|| async { Status::no_such_resource().into_response() })
+        .route("/metrics", get(move || async move { metrics.to_text() }))
+        .fallback(serve)
+        .with_state(Arc::new(server))
 }
 
 /// What `/version` answers: the Kubernetes version whose API is spoken, and ours.
@@ -64,4 +89,151 @@ pub(crate) fn version() -> Value {
         "compiler": "",
         "platform": "",
     })
+}
+
+/// What requests are answered from.
+struct Server {
+    source: Arc<dyn Source>,
+    /// Where writes go; `None` for a read-only API.
+    cluster: Option<Arc<cluster::Inner>>,
+    options: ReadOptions,
+}
+
+/// What a request is counted as.
+#[derive(Default)]
+struct Counted {
+    verb: &'static str,
+    resource: Arc<str>,
+    subresource: Arc<str>,
+}
+
+async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let mut counted = Counted::default();
+    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let user_agent = server.options.metrics.user_agent(agent);
+    let response = server.answer(request, &mut counted).await.unwrap_or_else(IntoResponse::into_response);
+    server.options.metrics.record(RequestLabels {
+        verb: counted.verb,
+        resource: counted.resource,
+        subresource: counted.subresource,
+        user_agent,
+        code: response.status().as_u16(),
+    });
+    response
+}
+
+impl Server {
+    async fn answer(&self, request: Request, counted: &mut Counted) -> Result<Response, Status> {
+        let (parts, body) = request.into_parts();
+        let catalog = self.source.catalog();
+        let address = match Target::parse(parts.uri.path()) {
+            Target::Resource(address) => address,
+            Target::Unknown => return Err(Status::no_such_resource()),
+            _ if parts.method != Method::GET => return Err(Status::method_not_allowed()),
+            target => return self.discover(&catalog, &target, &parts),
+        };
+        let resource = catalog
+            .find(&address.group, &address.version, &address.plural)
+            .ok_or_else(Status::no_such_resource)?
+            .clone();
+        counted.resource = resource.plural.clone();
+        counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
+        let params = Params::parse(&parts.uri)?;
+        counted.verb = verb(&parts.method, &address, &params)?;
+        if address.namespace.is_some() && !resource.namespaced {
+            return Err(Status::no_such_resource());
+        }
+        if matches!(counted.verb, "get" | "list" | "watch") {
+            return self.read(&resource, &address, &params, &parts);
+        }
+        let _ = body;
+        Err(Status::method_not_allowed())
+    }
+
+    fn read(
+        &self,
+        resource: &Arc<Resource>,
+        address: &Address,
+        params: &Params,
+        parts: &Parts,
+    ) -> Result<Response, Status> {
+        let format = accept::format(&parts.headers, true)?;
+        let now = (self.options.now)();
+        let presenter = Presenter::new(resource.clone(), format, params.get("includeObject"), now)?;
+        if let Some(name) = &address.name {
+            let key = key(resource, address, name)?;
+            return match address.subresource.as_deref() {
+                None => list::get(&*self.source, resource, &key, &presenter),
+                Some("status") if resource.status => list::get(&*self.source, resource, &key, &presenter),
+                Some(_) => Err(Status::no_such_resource()),
+            };
+        }
+        let options = ListOptions::parse(params)?;
+        let namespace = address.namespace.as_deref();
+        if options.watch {
+            let interval = self.options.bookmark_interval;
+            watch::watch(&*self.source, resource, namespace, &options, presenter, interval)
+        } else {
+            list::list(&*self.source, resource, namespace, &options, presenter)
+        }
+    }
+
+    fn discover(&self, catalog: &Catalog, target: &Target, parts: &Parts) -> Result<Response, Status> {
+        let access = if self.cluster.is_some() { Access::Write } else { Access::Read };
+        let document = match target {
+            Target::CoreVersions | Target::Groups => {
+                let core = *target == Target::CoreVersions;
+                match accept::discovery(&parts.headers)? {
+                    DiscoveryFormat::Aggregated(version) => {
+                        return Ok(aggregated(
+                            &discovery::aggregated(catalog, core, version, access),
+                            version,
+                        ));
+                    }
+                    DiscoveryFormat::Legacy if core => discovery::core_versions(),
+                    DiscoveryFormat::Legacy => discovery::groups(catalog),
+                }
+            }
+            Target::Group(name) => {
+                let mut group = discovery::group(catalog, name).ok_or_else(Status::no_such_resource)?;
+                group["kind"] = "APIGroup".into();
+                group["apiVersion"] = "v1".into();
+                group
+            }
+            Target::Resources { group, version } => {
+                discovery::resources(catalog, group, version, access).ok_or_else(Status::no_such_resource)?
+            }
+            _ => return Err(Status::no_such_resource()),
+        };
+        Ok(list::json(StatusCode::OK, document.to_string()))
+    }
+}
+
+fn aggregated(document: &Value, version: &str) -> Response {
+    let content_type = format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+    ([(header::CONTENT_TYPE, content_type)], document.to_string()).into_response()
+}
+
+/// The Kubernetes verb of a request.
+fn verb(method: &Method, address: &Address, params: &Params) -> Result<&'static str, Status> {
+    Ok(match (method, address.name.is_some()) {
+        (&Method::GET, true) => "get",
+        (&Method::GET, false) if params.flag("watch") => "watch",
+        (&Method::GET, false) => "list",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, true) => "update",
+        (&Method::PATCH, true) => "patch",
+        (&Method::DELETE, true) => "delete",
+        (&Method::DELETE, false) => "deletecollection",
+        _ => return Err(Status::method_not_allowed()),
+    })
+}
+
+/// The key that an address names.
+fn key(resource: &Resource, address: &Address, name: &str) -> Result<Key, Status> {
+    match (&address.namespace, resource.namespaced) {
+        (Some(namespace), true) => Ok(Key::namespaced(namespace.as_str(), name)),
+        (None, false) => Ok(Key::cluster(name)),
+        _ => Err(Status::no_such_resource()),
+    }
 }

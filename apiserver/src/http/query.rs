@@ -1,0 +1,253 @@
+//! Query parameters.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use http::Uri;
+
+use crate::Status;
+
+/// Query parameters as they came, decoded. A repeated one counts once, the first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, Status> {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
+        query.map(|Query(pairs)| Self(pairs)).map_err(|error| Status::bad_request(error.to_string()))
+    }
+
+    /// A parameter's value; empty counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        found.filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A boolean, read as Go's conversion of query values does: present and neither `false` nor `0` is true.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.is_some_and(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| Status::bad_request(format!("invalid value {text:?} for parameter {name}")))
+        };
+        self.get(name).map(parse).transpose()
+    }
+}
+
+/// How a list treats `resourceVersion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Match {
+    NotOlderThan,
+    Exact,
+}
+
+/// What a list or watch asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct ListOptions {
+    pub(crate) labels: String,
+    pub(crate) fields: String,
+    /// `None` when absent, `Some(0)` for "any".
+    pub(crate) version: Option<u64>,
+    pub(crate) version_match: Option<Match>,
+    /// 0 is no limit.
+    pub(crate) limit: usize,
+    pub(crate) token: Option<String>,
+    pub(crate) watch: bool,
+    pub(crate) bookmarks: bool,
+    pub(crate) initial_events: Option<bool>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl ListOptions {
+    pub(crate) fn parse(params: &Params) -> Result<Self, Status> {
+        let text = |name| params.get(name).unwrap_or_default().to_owned();
+        let version = match params.get("resourceVersion") {
+            None => None,
+            Some(text) => Some(parse_version(text)?),
+        };
+        let version_match = match params.get("resourceVersionMatch") {
+            None => None,
+            Some("NotOlderThan") => Some(Match::NotOlderThan),
+            Some("Exact") => Some(Match::Exact),
+            Some(other) => {
+                return Err(invalid_options(&format!(
+                    "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
+                )));
+            }
+        };
+        let options = Self {
+            labels: text("labelSelector"),
+            fields: text("fieldSelector"),
+            version,
+            version_match,
+            limit: params.number("limit")?.unwrap_or(0),
+            token: params.get("continue").map(str::to_owned),
+            watch: params.flag("watch"),
+            bookmarks: params.flag("allowWatchBookmarks"),
+            initial_events: params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents")),
+            timeout: params.number("timeoutSeconds")?.map(Duration::from_secs),
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    /// Kubernetes' rules on which options go together.
+    fn check(&self) -> Result<(), Status> {
+        if self.watch {
+            match self.initial_events {
+                Some(_) if self.version_match != Some(Match::NotOlderThan) => Err(invalid_options(
+                    "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                )),
+                None if self.version_match.is_some() => Err(invalid_options(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                )),
+                _ => Ok(()),
+            }
+        } else if self.initial_events.is_some() {
+            Err(invalid_options("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"))
+        } else if self.token.is_some() && self.version_match.is_some() {
+            Err(invalid_options(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+            ))
+        } else if self.token.is_some() && self.version.is_some_and(|version| version > 0) {
+            Err(Status::bad_request("specifying resource version is not allowed when using continue"))
+        } else if self.version_match.is_some() && self.version.is_none() {
+            Err(invalid_options(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ))
+        } else if self.version_match == Some(Match::Exact) && self.version == Some(0) {
+            Err(invalid_options(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Whether and how strictly unknown and duplicate fields are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    #[default]
+    Warn,
+    Strict,
+}
+
+/// Options of create, update and patch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WriteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) manager: String,
+    pub(crate) validation: FieldValidation,
+    pub(crate) force: bool,
+}
+
+/// The longest field manager name.
+const MANAGER_LENGTH: usize = 128;
+
+impl WriteOptions {
+    /// Reads options; without `fieldManager` the first part of the user agent stands in, as in Kubernetes.
+    pub(crate) fn parse(params: &Params, user_agent: &str) -> Result<Self, Status> {
+        let given = params.get("fieldManager");
+        let manager = given.map_or_else(
+            || user_agent.split('/').next().unwrap_or_default().chars().take(MANAGER_LENGTH).collect(),
+            str::to_owned,
+        );
+        if manager.len() > MANAGER_LENGTH {
+            return Err(invalid_options(&format!(
+                "fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes"
+            )));
+        }
+        let validation = match params.get("fieldValidation") {
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                return Err(invalid_options(&format!(
+                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                )));
+            }
+        };
+        Ok(Self { dry_run: dry_run(params.all("dryRun"))?, manager, validation, force: params.flag("force") })
+    }
+}
+
+/// Reads `dryRun`, whose only value is `All`.
+pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, Status> {
+    let mut dry = false;
+    for value in values.filter(|value| !value.is_empty()) {
+        if value != "All" {
+            return Err(invalid_options(&format!(
+                "dryRun: Unsupported value: {value:?}: supported values: \"All\""
+            )));
+        }
+        dry = true;
+    }
+    Ok(dry)
+}
+
+/// 422 about the options rather than an object.
+pub(crate) fn invalid_options(problem: &str) -> Status {
+    Status::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("options is invalid: {problem}"))
+}
+
+fn parse_version(text: &str) -> Result<u64, Status> {
+    text.parse()
+        .map_err(|_| Status::bad_request(format!("Invalid value: {text:?}: resourceVersion is not a number")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(query: &str) -> Result<ListOptions, Status> {
+        let uri: Uri = format!("/api/v1/pods?{query}").parse().expect("a uri");
+        ListOptions::parse(&Params::parse(&uri)?)
+    }
+
+    #[test]
+    fn list_options_are_decoded() {
+        let options = list("labelSelector=a%3Db&limit=5&watch=1&allowWatchBookmarks=true&timeoutSeconds=7")
+            .expect("good");
+        assert_eq!((options.labels.as_str(), options.limit), ("a=b", 5));
+        assert!(options.watch && options.bookmarks);
+        assert_eq!(options.timeout, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        for bad in [
+            "resourceVersion=abc",
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch=Exact&resourceVersion=0",
+            "continue=x&resourceVersion=5",
+            "watch=true&sendInitialEvents=true",
+            "watch=true&resourceVersion=5&resourceVersionMatch=NotOlderThan",
+            "sendInitialEvents=true",
+            "limit=many",
+        ] {
+            assert!(list(bad).is_err(), "{bad}");
+        }
+        let good =
+            "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+        assert_eq!(list(good).expect("good").initial_events, Some(true));
+    }
+
+    #[test]
+    fn the_user_agent_names_the_manager_when_nobody_else_does() {
+        let uri = Uri::from_static("/x?dryRun=All");
+        let options =
+            WriteOptions::parse(&Params::parse(&uri).expect("params"), "kubectl/v1.32").expect("options");
+        assert_eq!(options.manager, "kubectl");
+        assert!(options.dry_run);
+    }
+}
