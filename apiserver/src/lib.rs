@@ -18,6 +18,7 @@ mod selector;
 mod source;
 mod status;
 mod store;
+pub mod table;
 
 pub use catalog::{Catalog, CatalogError, Conversion, Resource, ScalePaths};
 pub use cluster::{Cluster, ClusterConfig, Now};
