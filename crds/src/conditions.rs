@@ -41,8 +41,8 @@ impl std::fmt::Display for Truth {
 
 /// One observation about an object. All kinds share this type; kubefed's kinds use the two extra times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["type", "status"]))]
+#[serde(rename_all = "camelCase")]
+#[schemars(description = "One observation about the object.")]
 pub struct Condition {
     /// What the condition is about, in CamelCase.
     #[serde(rename = "type")]
@@ -132,4 +132,54 @@ pub fn remove_condition(conditions: &mut Vec<Condition>, type_: &str) -> bool {
     let before = conditions.len();
     conditions.retain(|condition| condition.type_ != type_);
     conditions.len() != before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn changed_at(conditions: &[Condition], type_: &str) -> i64 {
+        find(conditions, type_).unwrap().last_transition_time.as_ref().unwrap().0.as_second()
+    }
+
+    #[test]
+    fn transition_time_moves_only_with_the_status() {
+        let mut conditions = Vec::new();
+        assert!(set_condition(&mut conditions, Condition::new("Ready", false, "Starting", "0 of 3"), at(1)));
+        assert!(set_condition(&mut conditions, Condition::new("Ready", false, "Starting", "1 of 3"), at(2)));
+        assert_eq!(changed_at(&conditions, "Ready"), 1);
+        assert!(set_condition(&mut conditions, Condition::new("Ready", true, "Up", ""), at(3)));
+        assert_eq!(changed_at(&conditions, "Ready"), 3);
+        assert!(is_true(&conditions, "Ready"));
+        assert_eq!(conditions.len(), 1);
+    }
+
+    #[test]
+    fn saying_the_same_again_changes_nothing() {
+        let mut conditions = Vec::new();
+        let up = Condition::new("Ready", true, "Up", "all").observed(Some(4));
+        assert!(set_condition(&mut conditions, up.clone(), at(1)));
+        let before = conditions.clone();
+        assert!(!set_condition(&mut conditions, up.clone(), at(9)));
+        assert_eq!(conditions, before);
+        let probed = Condition { last_probe_time: Some(Time(at(10))), ..up.clone() };
+        assert!(!set_condition(&mut conditions, probed, at(10)));
+        assert!(conditions[0].last_probe_time.is_some());
+        assert!(set_condition(&mut conditions, up.observed(Some(5)), at(11)));
+    }
+
+    #[test]
+    fn conditions_of_other_types_stay() {
+        let mut conditions = Vec::new();
+        set_condition(&mut conditions, Condition::new("Ready", true, "", ""), at(1));
+        set_condition(&mut conditions, Condition::new("Planned", Truth::Unknown, "Waiting", ""), at(2));
+        assert!(remove_condition(&mut conditions, "Ready"));
+        assert!(!remove_condition(&mut conditions, "Ready"));
+        assert_eq!(find(&conditions, "Planned").unwrap().status, "Unknown");
+        assert!(!is_true(&conditions, "Ready"));
+    }
 }

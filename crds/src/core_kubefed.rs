@@ -22,15 +22,12 @@ use crate::{Condition, schema};
     derive = "PartialEq",
     derive = "Default",
     doc = "A registered member cluster.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Version", type_ = "string", json_path = ".status.kubernetesVersion"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.kubernetesVersion"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
+#[schemars(description = "How kubefed reaches the member; not needed here, because agents dial the hub.")]
 pub struct KubeFedClusterSpec {
     /// URL of the member's API server. Kept for kubefed; agents dial the hub.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +40,7 @@ pub struct KubeFedClusterSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalSecretReference>,
     /// TLS checks that kubefed leaves out: *, SubjectName, ValidityPeriod.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "disabledTLSValidations", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::tls_validations")]
     pub disabled_tls_validations: Option<Vec<String>>,
     /// Proxy that kubefed uses.
@@ -58,8 +55,7 @@ lenient!(KubeFedClusterSpec);
 
 /// A secret in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["name"]))]
+#[serde(rename_all = "camelCase")]
 pub struct LocalSecretReference {
     /// Name.
     pub name: String,
@@ -105,11 +101,12 @@ lenient!(KubeFedClusterStatus);
     derive = "PartialEq",
     derive = "Default",
     doc = "Switches federation of one kind on. Its name is the plural of the kind, with or without its group.",
-    printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetType.kind"),
-    printcolumn(name = "Propagation", type_ = "string", json_path = ".spec.propagation"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetType.kind"}"#,
+    printcolumn = r#"{"name":"Propagation","type":"string","jsonPath":".spec.propagation"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
+#[schemars(description = "Which kind is federated, and whether.")]
 #[schemars(extend("required" = ["federatedType", "propagation", "targetType"]))]
 pub struct FederatedTypeConfigSpec {
     /// Kind that members get.
@@ -151,8 +148,7 @@ schema::words!(Switch, "Enabled", "Disabled");
 
 /// A kind of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["kind", "pluralName", "scope", "version"]))]
+#[serde(rename_all = "camelCase")]
 pub struct ApiResourceReference {
     /// Group; none for the core group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,8 +160,7 @@ pub struct ApiResourceReference {
     /// Plural, as in URLs.
     pub plural_name: String,
     /// Namespaced or Cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+    pub scope: Scope,
 }
 
 /// Where objects of a kind live.

@@ -84,3 +84,47 @@ impl JsonSchema for IntOrPercent {
         crate::schema::int_or_percent()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both(value: &str, total: i64) -> [Result<i64, IntOrPercentError>; 2] {
+        let value: IntOrPercent = serde_json::from_str(value).unwrap();
+        [Rounding::Down, Rounding::Up].map(|rounding| value.resolve(total, rounding))
+    }
+
+    #[test]
+    fn counts_stand_for_themselves() {
+        assert_eq!(both("3", 10), [Ok(3), Ok(3)]);
+        assert_eq!(both("30", 10), [Ok(30), Ok(30)]);
+    }
+
+    #[test]
+    fn percentages_round_down_and_up() {
+        assert_eq!(both("\"25%\"", 10), [Ok(2), Ok(3)]);
+        assert_eq!(both("\"25%\"", 8), [Ok(2), Ok(2)]);
+        assert_eq!(both("\"0%\"", 8), [Ok(0), Ok(0)]);
+        assert_eq!(both("\"1%\"", 1), [Ok(0), Ok(1)]);
+        assert_eq!(both("\"150%\"", 3), [Ok(4), Ok(5)]);
+        assert_eq!(both("\"25%\"", -4), [Ok(0), Ok(0)]);
+        assert_eq!(both("\"4294967295%\"", i64::MAX), [Ok(i64::MAX), Ok(i64::MAX)]);
+    }
+
+    #[test]
+    fn anything_else_is_an_error_that_shows_what_was_written() {
+        for value in ["-1", "\"-1%\"", "\"3\"", "\"%\"", "\"\"", "\"2.5%\"", "\"25 %\""] {
+            let [down, _] = both(value, 10);
+            let shown = value.trim_matches('"');
+            assert!(down.clone().unwrap_err().to_string().contains(shown), "{value}: {down:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_kept_as_written() {
+        for value in ["3", "\"25%\"", "\"3\"", "-1"] {
+            let read: IntOrPercent = serde_json::from_str(value).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), value);
+        }
+    }
+}

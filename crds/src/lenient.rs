@@ -46,22 +46,18 @@ where
     };
     fields.retain(|_, value| !value.is_null());
     // The common case costs one copy; only a bad object is read field by field.
-    let value = match read(Value::Object(fields.clone())) {
-        Ok(value) => value,
-        Err(_) => {
-            fields.retain(|field, value| {
-                let alone = Map::from_iter([(field.clone(), value.clone())]);
-                match read(Value::Object(alone)) {
-                    Ok(_) => true,
-                    Err(error) => {
-                        malformed.push(Malformed { field: field.clone(), message: error.to_string() });
-                        false
-                    }
-                }
-            });
-            read(Value::Object(fields)).map_err(de::Error::custom)?
+    if let Ok(value) = read(Value::Object(fields.clone())) {
+        return Ok((value, malformed));
+    }
+    fields.retain(|field, value| {
+        let alone = Map::from_iter([(field.clone(), value.clone())]);
+        let read = read(Value::Object(alone));
+        if let Err(error) = &read {
+            malformed.push(Malformed { field: field.clone(), message: error.to_string() });
         }
-    };
+        read.is_ok()
+    });
+    let value = read(Value::Object(fields)).map_err(de::Error::custom)?;
     Ok((value, malformed))
 }
 

@@ -12,9 +12,10 @@ pub mod keys;
 pub mod lenient;
 pub mod names;
 pub mod scheduling;
-pub mod schema;
+mod schema;
 pub mod tkex;
 pub mod types_kubefed;
+mod yaml;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -27,6 +28,7 @@ pub use names::{ClusterName, Namespace, ObjectKey, ObjectName, RevisionName, Uid
 pub use scheduling::ReplicaSchedulingPreference;
 pub use tkex::GameStatefulSet;
 pub use types_kubefed::FederatedGameStatefulSet;
+pub use yaml::yaml;
 
 /// The definitions of all kinds, in the order in which they are best applied.
 pub fn all() -> Vec<CustomResourceDefinition> {

@@ -229,3 +229,56 @@ fn is_segment(text: &str) -> bool {
 fn is_uid(text: &str) -> bool {
     !text.is_empty() && text.len() <= UID_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hold_what_kubernetes_accepts() {
+        for good in ["a", "a-b", "0", "a.b-c.d", "a.1"] {
+            assert!(ClusterName::new(good).is_ok(), "{good}");
+            assert!(RevisionName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a..b", ".a", "a.", "a.-b", "a/b", "a b", "ä"] {
+            assert!(ClusterName::new(bad).is_err(), "{bad}");
+        }
+        assert!(ClusterName::new("a".repeat(253)).is_ok());
+        assert!(ClusterName::new("a".repeat(254)).is_err());
+    }
+
+    #[test]
+    fn namespaces_are_labels() {
+        assert!(Namespace::new("center-system").is_ok());
+        assert!(Namespace::new("a.b").is_err());
+        assert!(Namespace::new("a".repeat(63)).is_ok());
+        assert!(Namespace::new("a".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn object_names_are_path_segments() {
+        for good in ["gamecenter", "system:node", "UPPER_case"] {
+            assert!(ObjectName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a%2fb"] {
+            assert!(ObjectName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_wrong_with_what() {
+        let error = Namespace::new("Game").unwrap_err().to_string();
+        assert!(error.starts_with("\"Game\" is not a valid namespace: at most 63"), "{error}");
+    }
+
+    #[test]
+    fn keys_read_as_kubernetes_writes_them() {
+        let key = ObjectKey::namespaced("a".parse().unwrap(), "b".parse().unwrap());
+        assert_eq!(key.to_string(), "a/b");
+        assert_eq!(serde_json::to_string(&key).unwrap(), r#"{"namespace":"a","name":"b"}"#);
+        let key: ObjectKey = serde_json::from_str(r#"{"name":"b"}"#).unwrap();
+        assert_eq!(key, ObjectKey::cluster_scoped("b".parse().unwrap()));
+        assert_eq!(key.to_string(), "b");
+        assert!(serde_json::from_str::<ObjectKey>(r#"{"namespace":"A","name":"b"}"#).is_err());
+    }
+}

@@ -27,11 +27,12 @@ pub const EVERY_CLUSTER: &str = "*";
     derive = "PartialEq",
     derive = "Default",
     doc = "How the replicas of the federated object of the same name are divided over its clusters.",
-    printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetKind"),
-    printcolumn(name = "Total", type_ = "integer", json_path = ".spec.totalReplicas"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetKind"}"#,
+    printcolumn = r#"{"name":"Total","type":"integer","jsonPath":".spec.totalReplicas"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
+#[schemars(description = "How replicas are divided.")]
 #[schemars(extend("required" = ["targetKind"]))]
 pub struct ReplicaSchedulingPreferenceSpec {
     /// Kind of the federated object, such as FederatedGameStatefulSet.

@@ -28,18 +28,15 @@ use crate::{Condition, IntOrPercent, schema};
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.labelSelector"
     ),
-    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
-    printcolumn(name = "Ready_Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
-    printcolumn(name = "Current_Replicas", type_ = "integer", json_path = ".status.currentReplicas"),
-    printcolumn(name = "Updated_Replicas", type_ = "integer", json_path = ".status.updatedReplicas"),
-    printcolumn(
-        name = "Updated_Ready_Replicas",
-        type_ = "integer",
-        json_path = ".status.updatedReadyReplicas"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Replicas","type":"integer","jsonPath":".spec.replicas"}"#,
+    printcolumn = r#"{"name":"Ready_Replicas","type":"integer","jsonPath":".status.readyReplicas"}"#,
+    printcolumn = r#"{"name":"Current_Replicas","type":"integer","jsonPath":".status.currentReplicas"}"#,
+    printcolumn = r#"{"name":"Updated_Replicas","type":"integer","jsonPath":".status.updatedReplicas"}"#,
+    printcolumn = r#"{"name":"Updated_Ready_Replicas","type":"integer","jsonPath":".status.updatedReadyReplicas"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
+#[schemars(description = "What the set is to be.")]
 #[schemars(extend("required" = ["selector", "serviceName", "template"]))]
 pub struct GameStatefulSetSpec {
     /// Desired pods; ordinals count from 0, those in reserveOrders are left out.
@@ -63,6 +60,7 @@ pub struct GameStatefulSetSpec {
     pub service_name: Option<String>,
     /// OrderedReady does one thing at a time and waits for readiness; Parallel does not wait, also in updates.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "OrderedReady"))]
     pub pod_management_policy: Option<PodManagementPolicy>,
     /// How a changed template reaches the pods.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,7 +203,7 @@ schema::words!(InPlacePolicy, "DisOrdered", "OrderedReady", "OrderedUpdated");
 #[serde(rename_all = "camelCase", default)]
 pub struct Canary {
     /// The steps, in order.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<CanaryStep>,
 }
 
@@ -248,20 +246,18 @@ pub struct HookStrategy {
 
 /// A HookTemplate and its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["templateName"]))]
+#[serde(rename_all = "camelCase")]
 pub struct HookStep {
     /// Name of a HookTemplate in the namespace of the set.
     pub template_name: String,
     /// Arguments of the template.
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<HookArgument>,
 }
 
 /// One argument of a HookTemplate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["name"]))]
+#[serde(rename_all = "camelCase")]
 pub struct HookArgument {
     /// Name.
     pub name: String,

@@ -33,19 +33,16 @@ use crate::{Condition, schema};
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.labelSelector"
     ),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.template.spec.replicas"),
-    printcolumn(name = "Planned", type_ = "integer", json_path = ".status.plannedReplicas"),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
-    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
-    printcolumn(name = "Clusters", type_ = "integer", json_path = ".status.clusterCount"),
-    printcolumn(
-        name = "Propagated",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Propagation\")].status"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".spec.template.spec.replicas"}"#,
+    printcolumn = r#"{"name":"Planned","type":"integer","jsonPath":".status.plannedReplicas"}"#,
+    printcolumn = r#"{"name":"Ready","type":"integer","jsonPath":".status.readyReplicas"}"#,
+    printcolumn = r#"{"name":"Updated","type":"integer","jsonPath":".status.updatedReplicas"}"#,
+    printcolumn = r#"{"name":"Clusters","type":"integer","jsonPath":".status.clusterCount"}"#,
+    printcolumn = r#"{"name":"Propagated","type":"string","jsonPath":".status.conditions[?(@.type=='Propagation')].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(remote = "Self", rename_all = "camelCase", default)]
+#[schemars(description = "What goes to which clusters.")]
 pub struct FederatedSpec {
     /// The object as members get it, without apiVersion, kind, name and namespace.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -84,8 +81,7 @@ pub struct Placement {
 
 /// One placed cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["name"]))]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterReference {
     /// Name of a KubeFedCluster.
     pub name: String,
@@ -93,21 +89,19 @@ pub struct ClusterReference {
 
 /// What differs in one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["clusterName"]))]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterOverrides {
     /// Name of a KubeFedCluster.
     pub cluster_name: String,
     /// JSON patch, applied in this order.
-    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub cluster_overrides: Vec<OverrideItem>,
 }
 
 /// One operation of a JSON patch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("required" = ["path"]))]
+#[serde(rename_all = "camelCase")]
 pub struct OverrideItem {
     /// add, remove or replace; replace without it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +109,7 @@ pub struct OverrideItem {
     /// JSON pointer into the template, such as /spec/replicas.
     pub path: String,
     /// Any value.
-    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any")]
     pub value: Option<Value>,
 }
