@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A count (`3`) or a percentage (`"25%"`), as `partition`, `maxUnavailable` and `maxSurge` are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a number nor a percentage such as \"25%\"")]
 pub enum IntOrPercent {
     /// A count.
     Int(i64),

@@ -77,6 +77,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_kept() {
         "spec": {
             "replicas": "three", "serviceName": "a", "selector": null, "podManagementPolicy": "OnDelete",
             "preDeleteUpdateStrategy": {"hook": {}}, "template": {"spec": {"containers": 5}},
+            "updateStrategy": {"rollingUpdate": {"maxUnavailable": true}},
         },
     }))
     .unwrap();
@@ -86,6 +87,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_kept() {
         [
             "preDeleteUpdateStrategy: missing field `templateName`",
             "replicas: invalid type: string \"three\", expected i64",
+            "updateStrategy: neither a number nor a percentage such as \"25%\"",
         ]
     );
     assert_eq!(set.spec.service_name.as_deref(), Some("a"));
