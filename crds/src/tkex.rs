@@ -51,7 +51,7 @@ pub struct GameStatefulSetSpec {
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub template: Value,
-    /// PersistentVolumeClaims of each ordinal, named <claim>-<set>-<ordinal>. They are never deleted.
+    /// PersistentVolumeClaims of each ordinal, named like saves-battle-0. They are never deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::opaque_objects")]
     pub volume_claim_templates: Vec<Value>,
