@@ -5,6 +5,7 @@
 //! built-in kinds, custom resources, admission rules and garbage collection on top of one, and serves the whole as an
 //! `axum::Router`, which is at once an HTTP server and an in-process transport for a `kube::Client`.
 
+pub mod apply;
 pub mod builtin;
 mod catalog;
 mod cluster;
@@ -13,6 +14,7 @@ mod convert;
 mod http;
 mod labels;
 mod names;
+pub mod patch;
 pub mod schema;
 mod selector;
 mod source;
