@@ -14,6 +14,7 @@ mod convert;
 mod http;
 mod labels;
 mod names;
+pub mod openapi;
 pub mod patch;
 pub mod schema;
 mod selector;
