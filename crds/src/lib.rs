@@ -10,6 +10,7 @@ pub mod core_kubefed;
 pub mod int_or_percent;
 pub mod keys;
 pub mod lenient;
+pub mod muster;
 pub mod names;
 pub mod scheduling;
 mod schema;
@@ -24,6 +25,7 @@ pub use conditions::Condition;
 pub use core_kubefed::{FederatedTypeConfig, KubeFedCluster};
 pub use int_or_percent::IntOrPercent;
 pub use lenient::Malformed;
+pub use muster::Tombstone;
 pub use names::{ClusterName, Namespace, ObjectKey, ObjectName, RevisionName, Uid};
 pub use scheduling::ReplicaSchedulingPreference;
 pub use tkex::GameStatefulSet;
@@ -38,6 +40,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         ReplicaSchedulingPreference::crd(),
         KubeFedCluster::crd(),
         FederatedTypeConfig::crd(),
+        Tombstone::crd(),
     ]
     .map(schema::finish)
     .into()

@@ -38,7 +38,7 @@ fn pointers(object: &Value) -> Vec<String> {
         into.push(pointer);
     }
     let mut into = Vec::new();
-    for part in ["spec", "status"] {
+    for part in ["spec", "status"].into_iter().filter(|part| object.get(part).is_some()) {
         walk(format!("/{part}"), &object[part], &mut into);
     }
     into
