@@ -3,6 +3,7 @@
 //! Kubernetes implements these kinds in code rather than from a schema, so they have parts that custom
 //! resources do not: OpenAPI components (`schemas.json`, generated, see `generate.rs`), defaults and rules.
 
+mod defaults;
 #[cfg(test)]
 mod generate;
 
@@ -12,6 +13,8 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value};
 
 use crate::schema::{Schema, parse_components};
+
+pub use defaults::default;
 
 /// A group, a version and a kind.
 type GroupVersionKind = (String, String, String);
@@ -48,7 +51,7 @@ impl Data {
 /// The schema of a built-in kind; the core group is `""`.
 ///
 /// It prunes, knows how lists merge and checks types. Nothing in it is required: the real API server fills
-/// absent fields with zero values, and asks for what must be given in code ([`validate_create`] here).
+/// absent fields with zero values, and asks for what must be given in code.
 pub fn schema(group: &str, version: &str, kind: &str) -> Option<Arc<Schema>> {
     DATA.schemas.get(component_name(group, version, kind)?).cloned()
 }
