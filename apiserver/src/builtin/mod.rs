@@ -6,6 +6,8 @@
 mod defaults;
 #[cfg(test)]
 mod generate;
+mod quantity;
+mod validate;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -15,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::schema::{Schema, parse_components};
 
 pub use defaults::default;
+pub use validate::validate;
 
 /// A group, a version and a kind.
 type GroupVersionKind = (String, String, String);
@@ -51,7 +54,7 @@ impl Data {
 /// The schema of a built-in kind; the core group is `""`.
 ///
 /// It prunes, knows how lists merge and checks types. Nothing in it is required: the real API server fills
-/// absent fields with zero values, and asks for what must be given in code.
+/// absent fields with zero values, and asks for what must be given in code ([`validate`] here).
 pub fn schema(group: &str, version: &str, kind: &str) -> Option<Arc<Schema>> {
     DATA.schemas.get(component_name(group, version, kind)?).cloned()
 }
