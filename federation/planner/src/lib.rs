@@ -1,1 +1,4 @@
 //! Pure planner.
+mod division;
+mod fnv;
+mod kubefed;
