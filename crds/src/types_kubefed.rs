@@ -197,6 +197,9 @@ pub struct PlanStatus {
     #[serde(deserialize_with = "null_as_default")]
     #[schemars(schema_with = "schema::seats")]
     pub seats: BTreeMap<String, i64>,
+    /// What the seats were planned from, as one short text that only the planner reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
 }
 
 /// What the hub knows of one cluster.
