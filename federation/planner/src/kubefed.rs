@@ -177,10 +177,15 @@ mod tests {
 
     /// The algorithm once more, from its description, with maps and signed numbers and no shared code.
     fn oracle(candidates: &[Candidate], total: u32, rebalance: bool) -> Vec<Share> {
-        let mut order: Vec<usize> = (0..candidates.len()).filter(|&at| candidates[at].entry.is_some()).collect();
+        let mut order: Vec<usize> =
+            (0..candidates.len()).filter(|&at| candidates[at].entry.is_some()).collect();
         let entry = |at: usize| candidates[at].entry.as_ref().unwrap();
         order.sort_by(|&a, &b| {
-            entry(b).weight.cmp(&entry(a).weight).then(candidates[a].hash.cmp(&candidates[b].hash)).then(a.cmp(&b))
+            entry(b)
+                .weight
+                .cmp(&entry(a).weight)
+                .then(candidates[a].hash.cmp(&candidates[b].hash))
+                .then(a.cmp(&b))
         });
         let cap = |at: usize| candidates[at].capacity.map_or(i128::MAX, i128::from);
         let top = |at: usize| entry(at).max.map_or(i128::MAX, i128::from);

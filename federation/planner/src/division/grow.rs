@@ -43,8 +43,9 @@ fn by_quotient(entries: &[Entry], seats: &mut [u32], missing: u64) -> u64 {
         divisor.deserves(entries[index].weight).max(floor).min(limits[index])
     };
     if missing > entries.len() as u64 {
-        let total =
-            |divisor| seats.iter().enumerate().map(|(index, &now)| u64::from(at(divisor, index, now))).sum::<u64>();
+        let total = |divisor| {
+            seats.iter().enumerate().map(|(index, &now)| u64::from(at(divisor, index, now))).sum::<u64>()
+        };
         let divisor = Divisor::largest(|divisor| total(divisor) <= goal);
         for (index, seats) in seats.iter_mut().enumerate() {
             *seats = at(divisor, index, *seats);

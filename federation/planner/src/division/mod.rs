@@ -42,6 +42,8 @@ pub(crate) struct Division {
     pub(crate) shortage: u64,
     /// Entries below their minimum although another holds more than its own: only a move could help.
     pub(crate) move_wanted: Vec<usize>,
+    /// Seats that never found a node and were granted to other entries.
+    pub(crate) regranted: Vec<u32>,
 }
 
 /// Divides `total` seats. Entries must come in the order of their clusters' names, which is the last tie-break.
@@ -54,14 +56,15 @@ pub(crate) fn divide(entries: &[Entry], total: u32) -> Division {
     } else {
         grow::grow(entries, &mut seats, total - placed);
     }
-    regrant_idle(entries, &mut seats);
+    let regranted = regrant_idle(entries, &mut seats);
     let minimums: u64 = entries.iter().map(|entry| u64::from(entry.min)).sum();
     let shortage = total.max(minimums).saturating_sub(sum(&seats));
-    Division { shortage, move_wanted: move_wanted(entries, &seats), seats }
+    Division { shortage, move_wanted: move_wanted(entries, &seats), regranted, seats }
 }
 
-/// Grants seats that never found a node in a full cluster to clusters that have room, as far as there is any.
-fn regrant_idle(entries: &[Entry], seats: &mut Vec<u32>) {
+/// Grants seats that never found a node in a full cluster to clusters that have room, as far as there is any, and
+/// says how many each entry gave.
+fn regrant_idle(entries: &[Entry], seats: &mut Vec<u32>) -> Vec<u32> {
     let floors: Vec<u32> = entries
         .iter()
         .zip(seats.iter())
@@ -73,7 +76,7 @@ fn regrant_idle(entries: &[Entry], seats: &mut Vec<u32>) {
         .collect();
     let idle = sum(seats) - sum(&floors);
     if idle == 0 {
-        return;
+        return vec![0; entries.len()];
     }
     let mut granted = seats.clone();
     let unplaced = grow::grow(entries, &mut granted, idle);
@@ -81,7 +84,9 @@ fn regrant_idle(entries: &[Entry], seats: &mut Vec<u32>) {
     let floors: Vec<u32> =
         (0..entries.len()).map(|at| if floors[at] < seats[at] { floors[at] } else { granted[at] }).collect();
     shrink::above(entries, &mut granted, &floors, idle - unplaced);
+    let given = seats.iter().zip(&granted).map(|(before, after)| before.saturating_sub(*after)).collect();
     *seats = granted;
+    given
 }
 
 fn move_wanted(entries: &[Entry], seats: &[u32]) -> Vec<usize> {

@@ -8,7 +8,8 @@ use super::{Entry, grow, sum};
 
 /// Takes `surplus` seats, which must not be more than there are.
 pub(super) fn shrink(entries: &[Entry], seats: &mut [u32], surplus: u64) {
-    let floors: Vec<u32> = entries.iter().zip(seats.iter()).map(|(entry, seats)| entry.min.min(*seats)).collect();
+    let floors: Vec<u32> =
+        entries.iter().zip(seats.iter()).map(|(entry, seats)| entry.min.min(*seats)).collect();
     let surplus = above(entries, seats, &floors, surplus);
     drain_minimums(entries, seats, surplus);
 }

@@ -12,6 +12,11 @@ fn seats(entries: &[Entry], total: u32) -> Vec<u32> {
     divide(entries, total).seats
 }
 
+fn division(seats: &[u32], shortage: u64, move_wanted: &[usize]) -> Division {
+    let regranted = vec![0; seats.len()];
+    Division { seats: seats.to_vec(), shortage, move_wanted: move_wanted.to_vec(), regranted }
+}
+
 /// Every rule, seat by seat: slow, and short enough to be checked by reading.
 fn oracle(entries: &[Entry], total: u32) -> Vec<u32> {
     let mut seats: Vec<u32> = entries.iter().map(|entry| entry.held.min(entry.max)).collect();
@@ -41,7 +46,9 @@ fn oracle(entries: &[Entry], total: u32) -> Vec<u32> {
             .min_by_key(|&at| (std::cmp::Reverse(entries[at].weight), entries[at].hash, at));
         let given = below.or_else(|| {
             all()
-                .filter(|&at| entries[at].weight > 0 && seats[at] < entries[at].max && seats[at] < entries[at].room)
+                .filter(|&at| {
+                    entries[at].weight > 0 && seats[at] < entries[at].max && seats[at] < entries[at].room
+                })
                 .min_by(|&a, &b| {
                     compare(worth(b, seats[b]), worth(a, seats[a]))
                         .then(seats[a].cmp(&seats[b]))
@@ -63,8 +70,8 @@ fn two_hundred_seats_at_three_to_two() {
 
 #[test]
 fn a_changed_weight_alone_moves_nothing() {
-    let division = divide(&[entry(1, 120), entry(9, 80)], 200);
-    assert_eq!(division, Division { seats: vec![120, 80], shortage: 0, move_wanted: vec![] });
+    let divided = divide(&[entry(1, 120), entry(9, 80)], 200);
+    assert_eq!(divided, division(&[120, 80], 0, &[]));
 }
 
 #[test]
@@ -90,27 +97,31 @@ fn full_clusters_stop_growing_and_lose_nothing() {
     let entries = [Entry { room: 90, ..entry(3, 120) }, entry(2, 80)];
     assert_eq!(seats(&entries, 240), [120, 120]);
     let entries = [Entry { room: 100, ..entry(3, 0) }, Entry { room: 30, ..entry(2, 0) }];
-    assert_eq!(divide(&entries, 200), Division { seats: vec![100, 30], shortage: 70, move_wanted: vec![] });
+    assert_eq!(divide(&entries, 200), division(&[100, 30], 70, &[]));
 }
 
 #[test]
 fn minimums_are_filled_one_after_the_other_when_there_is_too_little() {
-    let entries = [Entry { min: 10, ..entry(1, 0) }, Entry { min: 10, ..entry(5, 0) }, Entry { min: 10, ..entry(2, 0) }];
-    assert_eq!(divide(&entries, 15), Division { seats: vec![0, 10, 5], shortage: 15, move_wanted: vec![] });
+    let entries = [
+        Entry { min: 10, ..entry(1, 0) },
+        Entry { min: 10, ..entry(5, 0) },
+        Entry { min: 10, ..entry(2, 0) },
+    ];
+    assert_eq!(divide(&entries, 15), division(&[0, 10, 5], 15, &[]));
 }
 
 #[test]
 fn an_unmet_minimum_with_no_free_seat_wants_a_move_and_makes_none() {
     let entries = [entry(3, 200), Entry { min: 10, ..entry(2, 0) }];
-    assert_eq!(divide(&entries, 200), Division { seats: vec![200, 0], shortage: 0, move_wanted: vec![1] });
-    assert_eq!(divide(&entries, 204), Division { seats: vec![200, 4], shortage: 0, move_wanted: vec![1] });
+    assert_eq!(divide(&entries, 200), division(&[200, 0], 0, &[1]));
+    assert_eq!(divide(&entries, 204), division(&[200, 4], 0, &[1]));
     assert_eq!(divide(&entries, 210).move_wanted, [0; 0]);
 }
 
 #[test]
 fn no_room_for_a_minimum_is_no_reason_to_move() {
     let entries = [entry(3, 200), Entry { min: 10, room: 0, ..entry(2, 0) }];
-    assert_eq!(divide(&entries, 200), Division { seats: vec![200, 0], shortage: 0, move_wanted: vec![] });
+    assert_eq!(divide(&entries, 200), division(&[200, 0], 0, &[]));
 }
 
 #[test]
@@ -133,7 +144,11 @@ fn seats_below_a_minimum_are_taken_last() {
 fn seats_without_a_node_go_where_there_is_room() {
     let full = Entry { room: 110, idle: 10, ..entry(3, 120) };
     assert_eq!(seats(&[full.clone(), entry(2, 80)], 200), [110, 90]);
-    assert_eq!(seats(&[full.clone(), Entry { room: 84, ..entry(2, 80) }], 200), [116, 84], "as far as there is room");
+    assert_eq!(
+        seats(&[full.clone(), Entry { room: 84, ..entry(2, 80) }], 200),
+        [116, 84],
+        "as far as there is room"
+    );
     assert_eq!(seats(&[Entry { min: 117, ..full }, entry(2, 80)], 200), [117, 83], "a minimum stays");
 }
 
