@@ -27,7 +27,6 @@ mod field_error;
 mod meta;
 mod parse;
 mod prune;
-mod structural;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -39,7 +38,6 @@ pub use decode::{Decoded, decode};
 pub use field_error::{ErrorKind, FieldError};
 pub use meta::object_meta;
 pub use parse::{SchemaError, parse_components};
-pub use structural::structural_errors;
 
 /// How deep a schema may nest; deeper ones are refused when parsed.
 pub const MAX_SCHEMA_DEPTH: usize = 64;

@@ -143,9 +143,7 @@ impl Parser<'_> {
                     .ok_or_else(|| SchemaError::UnknownType { path: path.into(), found: found.into() })?,
             );
         }
-        // Formats of numbers are Go's types: only the built-in kinds are held to them.
-        let go_type = |format: &str| matches!(format, "int32" | "int64" | "float" | "double");
-        if let Some(format) = text(json, "format").filter(|f| self.components.is_some() || !go_type(f)) {
+        if let Some(format) = text(json, "format") {
             node.format = Some(format.to_owned());
         }
         self.children(&mut node, json, path, depth)?;
