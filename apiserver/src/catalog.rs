@@ -174,15 +174,16 @@ impl Resource {
 /// Everything that is served, at one moment. Immutable: a change makes a new catalog.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// Group -> versions by preference -> resources by plural.
-    groups: BTreeMap<Arc<str>, Vec<(Arc<str>, BTreeMap<Arc<str>, Arc<Resource>>)>>,
+    groups: BTreeMap<Arc<str>, Vec<Version>>,
 }
+
+/// A version of a group, and its resources by plural name. The preferred version comes first.
+type Version = (Arc<str>, BTreeMap<Arc<str>, Arc<Resource>>);
 
 impl Catalog {
     /// A catalog of these resources. Of two with the same group, version and plural the later one counts.
     pub fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let mut groups: BTreeMap<Arc<str>, Vec<(Arc<str>, BTreeMap<Arc<str>, Arc<Resource>>)>> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<Arc<str>, Vec<Version>> = BTreeMap::new();
         for resource in resources {
             let versions = groups.entry(resource.group.clone()).or_default();
             let at =
@@ -210,6 +211,11 @@ impl Catalog {
             .iter()
             .flat_map(|(_, resources)| resources.values())
             .find(|r| &*r.kind == kind)
+    }
+
+    /// The resource that objects stored under this name are served as, in the preferred version.
+    pub fn stored(&self, resource: &GroupResource) -> Option<&Arc<Resource>> {
+        self.groups.get(&resource.group)?.iter().find_map(|(_, resources)| resources.get(&resource.resource))
     }
 
     /// The resources of one group and version.

@@ -13,15 +13,18 @@ mod clusters;
 mod convert;
 mod http;
 mod labels;
+mod lifecycle;
 mod names;
 pub mod openapi;
 pub mod patch;
+mod registry;
 pub mod schema;
 mod selector;
 mod source;
 mod status;
 mod store;
 pub mod table;
+mod write;
 
 pub use catalog::{Catalog, CatalogError, Conversion, Resource, ScalePaths};
 pub use cluster::{Cluster, ClusterConfig, Now};

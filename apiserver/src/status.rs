@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::{CommitError, GroupResource, SourceError};
+use crate::{CommitError, GroupResource, SourceError, schema::FieldError};
 
 /// One reason among several, usually about one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Status {
     /// For people.
     pub message: String,
     /// The object concerned.
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 /// What a [`Status`] is about.
@@ -71,14 +71,14 @@ impl Details {
 impl Status {
     /// A status without details.
     pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code: code.as_u16(), reason, message: message.into(), details: Details::default() }
+        Self { code: code.as_u16(), reason, message: message.into(), details: Box::default() }
     }
 
     /// 404 for an object.
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
         let message = format!("{resource} \"{name}\" not found");
         Self {
-            details: Details::resource(resource, name),
+            details: Details::resource(resource, name).into(),
             ..Self::new(StatusCode::NOT_FOUND, "NotFound", message)
         }
     }
@@ -92,7 +92,7 @@ impl Status {
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
         let message = format!("{resource} \"{name}\" already exists");
         Self {
-            details: Details::resource(resource, name),
+            details: Details::resource(resource, name).into(),
             ..Self::new(StatusCode::CONFLICT, "AlreadyExists", message)
         }
     }
@@ -101,7 +101,7 @@ impl Status {
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
         Self {
-            details: Details::resource(resource, name),
+            details: Details::resource(resource, name).into(),
             ..Self::new(StatusCode::CONFLICT, "Conflict", message)
         }
     }
@@ -117,7 +117,7 @@ impl Status {
     pub fn forbidden(resource: &GroupResource, name: &str, why: &str) -> Self {
         let message = format!("{resource} \"{name}\" is forbidden: {why}");
         Self {
-            details: Details::resource(resource, name),
+            details: Details::resource(resource, name).into(),
             ..Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
         }
     }
@@ -154,7 +154,17 @@ impl Status {
             causes,
             ..Details::default()
         };
-        Self { details, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message) }
+        Self { details: details.into(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message) }
+    }
+
+    /// 422 from the errors of a validation.
+    pub fn invalid_fields(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
+        let causes = errors.iter().map(|error| Cause {
+            reason: error.kind.cause_reason().to_owned(),
+            message: error.body(),
+            field: error.path.clone(),
+        });
+        Self::invalid(group, kind, name, causes.collect())
     }
 
     /// 405.
@@ -214,7 +224,7 @@ impl Status {
     /// 200 after a deletion.
     pub fn success(resource: &GroupResource, name: &str, uid: &str) -> Self {
         let mut status = Self::new(StatusCode::OK, "", "");
-        status.details = Details { uid: uid.to_owned(), ..Details::resource(resource, name) };
+        status.details = Details { uid: uid.to_owned(), ..Details::resource(resource, name) }.into();
         status
     }
 
@@ -232,7 +242,7 @@ impl Status {
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
         }
-        if self.details != Details::default() {
+        if *self.details != Details::default() {
             status["details"] = serde_json::to_value(&self.details).unwrap_or_default();
         }
         if self.code >= 400 {

@@ -62,13 +62,17 @@ pub(crate) fn list(
 ) -> Result<Response, Status> {
     let selector = selector(resource, &options.labels, &options.fields)?;
     let (meta, objects) = page(source, resource, namespace, options, &selector)?;
+    Ok(respond(presenter, meta, objects))
+}
+
+/// A list as a response that is made while it is sent.
+pub(crate) fn respond(presenter: Presenter, meta: ListMeta, objects: Vec<Arc<Object>>) -> Response {
     let pieces =
         Pieces { presenter, state: PiecesState::Head(meta), objects: objects.into_iter(), first: true };
-    let mut response =
-        Body::from_stream(futures::stream::iter(pieces.map(Ok::<_, std::convert::Infallible>)))
-            .into_response();
+    let stream = futures::stream::iter(pieces.map(Ok::<_, std::convert::Infallible>));
+    let mut response = Body::from_stream(stream).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 /// One page of a list, and what is to be said about it.
@@ -186,7 +190,7 @@ impl Iterator for Pieces {
         }
         while chunk.len() < CHUNK {
             let Some(object) = self.objects.next() else {
-                chunk.extend_from_slice(&self.presenter.tail());
+                chunk.extend_from_slice(Presenter::tail());
                 self.state = PiecesState::Done;
                 break;
             };

@@ -6,9 +6,9 @@ mod list;
 pub(crate) mod metrics;
 mod path;
 mod present;
-mod query;
-mod tables;
+pub(crate) mod query;
 mod watch;
+mod write;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use axum::{
     routing::get,
 };
 use http::{Method, StatusCode, header, request::Parts};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use self::{
@@ -28,10 +29,14 @@ use self::{
     present::Presenter,
     query::{ListOptions, Params},
 };
-use crate::{Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster};
+use crate::{
+    Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
+    openapi::{Documents, Operations},
+    write::scale_of,
+};
 
 /// How often an idle watch that asked for bookmarks gets one.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How [`read_router`] serves.
 #[derive(Clone)]
@@ -55,13 +60,23 @@ impl ReadOptions {
 ///
 /// A path outside the catalog is 404. Routes of one's own go before it: `own.fallback_service(read_router(..))`.
 pub fn read_router(source: Arc<dyn Source>, options: ReadOptions) -> Router {
-    router_of(Server { source, cluster: None, options })
+    router_of(Server { source, cluster: None, options, documents: Mutex::default() })
 }
 
 pub(crate) fn router(cluster: Arc<cluster::Inner>) -> Router {
     let options =
         ReadOptions { metrics: cluster.metrics.clone(), ..ReadOptions::new(cluster.config.now.clone()) };
-    router_of(Server { source: cluster.store.clone(), cluster: Some(cluster), options })
+    router_of(Server {
+        source: cluster_source(&cluster),
+        cluster: Some(cluster),
+        options,
+        documents: Mutex::default(),
+    })
+}
+
+/// The read side of a cluster's store.
+fn cluster_source(cluster: &cluster::Inner) -> Arc<dyn Source> {
+    cluster.store.clone()
 }
 
 fn router_of(server: Server) -> Router {
@@ -97,6 +112,7 @@ struct Server {
     /// Where writes go; `None` for a read-only API.
     cluster: Option<Arc<cluster::Inner>>,
     options: ReadOptions,
+    documents: Mutex<Option<(Arc<Catalog>, Arc<Documents>)>>,
 }
 
 /// What a request is counted as.
@@ -146,8 +162,15 @@ impl Server {
         if matches!(counted.verb, "get" | "list" | "watch") {
             return self.read(&resource, &address, &params, &parts);
         }
-        let _ = body;
-        Err(Status::method_not_allowed())
+        let Some(cluster) = &self.cluster else { return Err(Status::method_not_allowed()) };
+        let request = write::Request {
+            cluster,
+            resource: &resource,
+            address: &address,
+            params: &params,
+            parts: &parts,
+        };
+        request.answer(counted.verb, body).await
     }
 
     fn read(
@@ -165,7 +188,8 @@ impl Server {
             return match address.subresource.as_deref() {
                 None => list::get(&*self.source, resource, &key, &presenter),
                 Some("status") if resource.status => list::get(&*self.source, resource, &key, &presenter),
-                Some(_) => Err(Status::no_such_resource()),
+                Some("scale") if resource.scale.is_some() => self.scale(resource, &key),
+                Some(other) => Err(unknown_subresource(resource, other)),
             };
         }
         let options = ListOptions::parse(params)?;
@@ -178,7 +202,29 @@ impl Server {
         }
     }
 
-    fn discover(&self, catalog: &Catalog, target: &Target, parts: &Parts) -> Result<Response, Status> {
+    fn scale(&self, resource: &Resource, key: &Key) -> Result<Response, Status> {
+        let paths = resource.scale.as_ref().ok_or_else(Status::no_such_resource)?;
+        let object = self.source.get(&resource.stored_as, key)?;
+        let object = object.ok_or_else(|| Status::not_found(&resource.group_resource(), &key.name))?;
+        let value: Value = serde_json::from_slice(&object.body.bytes()).map_err(Status::internal)?;
+        Ok(list::json(StatusCode::OK, scale_of(paths, &value).to_string()))
+    }
+
+    /// The OpenAPI documents of a catalog; made once for each.
+    fn openapi(&self, catalog: &Arc<Catalog>) -> Arc<Documents> {
+        let mut cached = self.documents.lock();
+        if let Some((of, documents)) = &*cached
+            && Arc::ptr_eq(of, catalog)
+        {
+            return documents.clone();
+        }
+        let operations = if self.cluster.is_some() { Operations::All } else { Operations::Read };
+        let documents = Arc::new(Documents::new(catalog, operations));
+        *cached = Some((catalog.clone(), documents.clone()));
+        documents
+    }
+
+    fn discover(&self, catalog: &Arc<Catalog>, target: &Target, parts: &Parts) -> Result<Response, Status> {
         let access = if self.cluster.is_some() { Access::Write } else { Access::Read };
         let document = match target {
             Target::CoreVersions | Target::Groups => {
@@ -203,7 +249,19 @@ impl Server {
             Target::Resources { group, version } => {
                 discovery::resources(catalog, group, version, access).ok_or_else(Status::no_such_resource)?
             }
-            _ => return Err(Status::no_such_resource()),
+            Target::OpenApiIndex => {
+                return Ok(list::json(StatusCode::OK, self.openapi(catalog).index().clone()));
+            }
+            Target::OpenApi { group, version } => {
+                let documents = self.openapi(catalog);
+                let document = documents.get(group, version).ok_or_else(Status::no_such_resource)?;
+                let mut response = list::json(StatusCode::OK, document.json.clone());
+                if let Ok(tag) = format!("\"{}\"", document.hash).parse() {
+                    response.headers_mut().insert(header::ETAG, tag);
+                }
+                return Ok(response);
+            }
+            Target::Resource(_) | Target::Unknown => return Err(Status::no_such_resource()),
         };
         Ok(list::json(StatusCode::OK, document.to_string()))
     }
@@ -235,5 +293,30 @@ fn key(resource: &Resource, address: &Address, name: &str) -> Result<Key, Status
         (Some(namespace), true) => Ok(Key::namespaced(namespace.as_str(), name)),
         (None, false) => Ok(Key::cluster(name)),
         _ => Err(Status::no_such_resource()),
+    }
+}
+
+/// Sub-resources that Kubernetes has and this server does not are 501; others do not exist.
+fn unknown_subresource(resource: &Resource, name: &str) -> Status {
+    let known: &[&str] = match (&*resource.group, &*resource.plural) {
+        ("", "pods") => &[
+            "attach",
+            "binding",
+            "ephemeralcontainers",
+            "eviction",
+            "exec",
+            "log",
+            "portforward",
+            "proxy",
+            "resize",
+        ],
+        ("", "serviceaccounts") => &["token"],
+        ("", "nodes" | "services") => &["proxy"],
+        _ => &[],
+    };
+    if known.contains(&name) {
+        Status::not_implemented(&format!("{}/{name}", resource.plural))
+    } else {
+        Status::no_such_resource()
     }
 }

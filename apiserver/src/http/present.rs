@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::accept::Format;
-use super::tables as table;
-use crate::{Object, Resource, Status, convert};
+use crate::{Object, Resource, Status, convert, table::Columns};
 
 /// How much of an object goes into a row of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +22,8 @@ pub(crate) struct Presenter {
     resource: Arc<Resource>,
     format: Format,
     include: Include,
-    columns: table::Columns,
+    /// Only for tables.
+    columns: Option<Columns>,
     now: Timestamp,
 }
 
@@ -64,8 +64,8 @@ impl Presenter {
             }
         };
         let columns = match format {
-            Format::Table(_) => table::Columns::of(&resource),
-            Format::Json | Format::Metadata(_) => table::Columns::default(),
+            Format::Table(_) => Some(Columns::of(&resource.group, &resource.kind, &resource.columns)),
+            Format::Json | Format::Metadata(_) => None,
         };
         Ok(Self { resource, format, include, columns, now })
     }
@@ -97,8 +97,8 @@ impl Presenter {
     }
 
     /// The end of a list.
-    pub(crate) fn tail(&self) -> Bytes {
-        Bytes::from_static(b"]}")
+    pub(crate) fn tail() -> &'static [u8] {
+        b"]}"
     }
 
     /// One object on its own.
@@ -158,7 +158,10 @@ impl Presenter {
     }
 
     fn table_head(&self, version: &str, meta: &Value, columns: bool) -> String {
-        let definitions = if columns { self.columns.definitions() } else { Value::Null };
+        let definitions = match &self.columns {
+            Some(of) if columns => Value::Array(of.definitions()),
+            _ => Value::Null,
+        };
         format!(
             "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{meta},\"columnDefinitions\":{definitions},\"rows\":["
         )
@@ -167,7 +170,8 @@ impl Presenter {
     fn row(&self, body: &[u8], version: &str) -> Value {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let mut row = Map::new();
-        row.insert("cells".to_owned(), Value::Array(self.columns.row(&value, self.now)));
+        let cells = self.columns.as_ref().map(|columns| columns.row(&value, self.now));
+        row.insert("cells".to_owned(), Value::Array(cells.unwrap_or_default()));
         match self.include {
             Include::Nothing => {}
             Include::Metadata => {

@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 /// How many bytes are gathered before they are sent.
 const CHUNK: usize = 64 * 1024;
 /// How long a watch lasts when the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Answers a watch of a collection.
 pub(crate) fn watch(
@@ -34,27 +34,28 @@ pub(crate) fn watch(
     bookmark_interval: Duration,
 ) -> Result<Response, Status> {
     let selector = list::selector(resource, &options.labels, &options.fields)?;
-    let stream = match start(source, resource, namespace, options, &selector) {
-        Ok((cursor, initial)) => Stream {
-            cursor,
-            initial,
-            presenter,
-            selector,
-            bookmarks: options.bookmarks,
-            end_of_initial: options.initial_events == Some(true),
-            bookmark_interval,
-            next_bookmark: Instant::now() + bookmark_interval,
-            deadline: Instant::now() + options.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            told: 0,
-            first: true,
-            ended: false,
-        },
+    let (cursor, initial) = match start(source, resource, namespace, options, &selector) {
+        Ok(started) => started,
         // A version that cannot be served is an event, not a failed request: clients list again on either.
-        Err(SourceError::Gone { asked, oldest }) => {
-            let error = SourceError::Gone { asked, oldest };
+        Err(error @ SourceError::Gone { .. }) => {
             return Ok(respond(HttpBody::from(error_event(&Status::from(error)))));
         }
         Err(other) => return Err(other.into()),
+    };
+    let now = Instant::now();
+    let stream = Stream {
+        cursor,
+        initial,
+        presenter,
+        selector,
+        bookmarks: options
+            .bookmarks
+            .then(|| Bookmarks { every: bookmark_interval, next: now + bookmark_interval }),
+        end_of_initial: options.initial_events == Some(true),
+        deadline: now + options.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        told: 0,
+        first: true,
+        ended: false,
     };
     Ok(respond(HttpBody::from_stream(futures::stream::unfold(stream, |mut stream| async move {
         let chunk = stream.next().await?;
@@ -63,23 +64,23 @@ pub(crate) fn watch(
 }
 
 /// The changes to come, and the objects to begin with.
+type Start = (Box<dyn Cursor>, VecDeque<Arc<Object>>);
+
 fn start(
     source: &dyn Source,
     resource: &Resource,
     namespace: Option<&str>,
     options: &ListOptions,
     selector: &Selector,
-) -> Result<(Box<dyn Cursor>, VecDeque<Arc<Object>>), SourceError> {
+) -> Result<Start, SourceError> {
     let stored = &resource.stored_as;
-    let initial = match (options.initial_events, options.version) {
-        (Some(wanted), _) => wanted,
-        (None, version) => version.is_none_or(|version| version == 0),
-    };
-    let (after, objects) = match (initial, options.version) {
-        (false, Some(version)) if version > 0 => (version, VecDeque::new()),
-        _ => {
+    let initial =
+        options.initial_events.unwrap_or_else(|| options.version.is_none_or(|version| version == 0));
+    let (after, objects) = match options.version {
+        Some(version) if version > 0 && !initial => (version, VecDeque::new()),
+        asked => {
             let snapshot = source.list(stored, &ListQuery::latest(namespace))?;
-            if let Some(asked) = options.version.filter(|asked| *asked > snapshot.version) {
+            if let Some(asked) = asked.filter(|asked| *asked > snapshot.version) {
                 return Err(SourceError::Gone { asked, oldest: snapshot.version });
             }
             let mut objects = VecDeque::from(snapshot.objects);
@@ -106,16 +107,20 @@ struct Stream {
     initial: VecDeque<Arc<Object>>,
     presenter: Presenter,
     selector: Selector,
-    bookmarks: bool,
+    bookmarks: Option<Bookmarks>,
     /// Whether the bookmark that ends the initial events is still to be sent.
     end_of_initial: bool,
-    bookmark_interval: Duration,
-    next_bookmark: Instant,
     deadline: Instant,
     /// The version that the client knows to have come to.
     told: u64,
     first: bool,
     ended: bool,
+}
+
+/// When a watch that wants them gets bookmarks.
+struct Bookmarks {
+    every: Duration,
+    next: Instant,
 }
 
 impl Stream {
@@ -154,22 +159,22 @@ impl Stream {
                 continue;
             }
             let now = Instant::now();
-            if now >= self.next_bookmark || now >= self.deadline {
-                self.next_bookmark = now + self.bookmark_interval;
-                self.ended = now >= self.deadline;
-                if self.bookmarks && batch.version > self.told {
-                    self.told = batch.version;
-                    return Some(self.presenter.bookmark(
-                        batch.version,
-                        false,
-                        std::mem::take(&mut self.first),
-                    ));
+            self.ended = now >= self.deadline;
+            let mut alarm = self.deadline;
+            if let Some(bookmarks) = &mut self.bookmarks {
+                if now >= bookmarks.next || self.ended {
+                    bookmarks.next = now + bookmarks.every;
+                    if batch.version > self.told {
+                        self.told = batch.version;
+                        let first = std::mem::take(&mut self.first);
+                        return Some(self.presenter.bookmark(batch.version, false, first));
+                    }
                 }
-                if self.ended {
-                    return None;
-                }
+                alarm = alarm.min(bookmarks.next);
             }
-            let alarm = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+            if self.ended {
+                return None;
+            }
             tokio::select! {
                 () = self.cursor.ready() => {}
                 () = sleep_until(alarm) => {}

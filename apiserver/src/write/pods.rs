@@ -1,0 +1,109 @@
+//! Binding and eviction of pods.
+
+use serde_json::{Value, json};
+
+use super::{Target, delete::DeleteOptions, stamp};
+use crate::{Status, cluster::Inner, http::query::Params, registry::text};
+
+impl Inner {
+    /// Places a pod on a node.
+    pub(crate) fn bind(&self, target: &Target<'_>, binding: &Value) -> Result<(), Status> {
+        let named = crate::GroupResource::new("", "pods/binding");
+        let (kind, node) = (text(binding, "/target/kind"), text(binding, "/target/name"));
+        if node.is_empty() || !matches!(kind, "" | "Node") {
+            let problem = if node.is_empty() { "name" } else { "kind" };
+            let cause = crate::Cause {
+                reason: "FieldValueRequired".to_owned(),
+                message: "Required value".to_owned(),
+                field: format!("target.{problem}"),
+            };
+            return Err(Status::invalid("", "Binding", &target.key.name, vec![cause]));
+        }
+        let (object, live) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
+        let name = &target.key.name;
+        let uid = text(binding, "/metadata/uid");
+        if !uid.is_empty() && uid != &*object.uid {
+            let why = format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                object.uid
+            );
+            return Err(Status::conflict(&named, name, &why));
+        }
+        if object.deleting {
+            return Err(Status::conflict(
+                &named,
+                name,
+                &format!("pod {name} is being deleted, cannot be assigned to a host"),
+            ));
+        }
+        let placed = text(&live, "/spec/nodeName");
+        if !placed.is_empty() {
+            let why = format!("pod {name} is already assigned to node {placed:?}");
+            return Err(Status::conflict(&named, name, &why));
+        }
+        let gated =
+            live.pointer("/spec/schedulingGates").and_then(Value::as_array).is_some_and(|g| !g.is_empty());
+        if gated {
+            return Err(Status::conflict(
+                &named,
+                name,
+                &format!("pod {name} has non-empty .spec.schedulingGates"),
+            ));
+        }
+        self.place(target, &object, live, binding, node)
+    }
+
+    fn place(
+        &self,
+        target: &Target<'_>,
+        object: &crate::Object,
+        mut pod: Value,
+        binding: &Value,
+        node: &str,
+    ) -> Result<(), Status> {
+        let now = self.time();
+        let old = pod.clone();
+        pod["spec"]["nodeName"] = node.into();
+        for field in ["annotations", "labels"] {
+            for (key, value) in binding["metadata"][field].as_object().into_iter().flatten() {
+                if !pod["metadata"][field].is_object() {
+                    pod["metadata"][field] = json!({});
+                }
+                pod["metadata"][field][key] = value.clone();
+            }
+        }
+        let mut status = pod["status"].take();
+        if !status.is_object() {
+            status = json!({"phase": "Pending"});
+        }
+        crate::registry::set_condition(&mut status, "PodScheduled", ("True", "", ""), &stamp(now));
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            if condition["type"] == "PodScheduled"
+                && let Some(condition) = condition.as_object_mut()
+            {
+                condition.remove("reason");
+                condition.remove("message");
+                condition.insert("lastProbeTime".to_owned(), Value::Null);
+            }
+        }
+        pod["status"] = status;
+        target.track(Some(&old), &mut pod, now);
+        let main = Target { subresource: None, key: target.key.clone(), ..*target };
+        self.put(&main, crate::Expect::Version(object.version), pod).map(|_| ())
+    }
+
+    /// Deletes a pod on behalf of somebody who drains its node. Disruption budgets are not served, so none is in the way.
+    pub(crate) fn evict(&self, target: &Target<'_>, eviction: &Value) -> Result<(), Status> {
+        let kind = text(eviction, "/kind");
+        if !matches!(kind, "" | "Eviction") {
+            return Err(Status::bad_request(format!("the body is a {kind}, not an Eviction")));
+        }
+        let given = text(eviction, "/metadata/name");
+        if !given.is_empty() && given != &*target.key.name {
+            return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+        }
+        let mut options = DeleteOptions::parse(&Params::default(), eviction.get("deleteOptions"))?;
+        options.dry_run |= target.options.dry_run;
+        self.delete(target.resource, &target.key, &options).map(|_| ())
+    }
+}

@@ -1,0 +1,129 @@
+//! The scale sub-resource.
+
+use serde_json::{Value, json};
+
+use super::{PatchKind, Target, Written, body::decode_json, body::decode_yaml};
+use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text};
+
+/// An object as `autoscaling/v1` Scale.
+pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
+    let number = |path: &str| object.pointer(&pointer(path)).and_then(Value::as_i64).unwrap_or_default();
+    let metadata = &object["metadata"];
+    let mut shown = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = metadata.get(field) {
+            shown.insert(field.to_owned(), value.clone());
+        }
+    }
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": shown,
+        "spec": {"replicas": number(&paths.spec_replicas)},
+        "status": {"replicas": number(&paths.status_replicas)},
+    });
+    let selector = paths.label_selector.as_deref().and_then(|path| object.pointer(&pointer(path)));
+    if let Some(selector) = selector.and_then(Value::as_str).filter(|selector| !selector.is_empty()) {
+        scale["status"]["selector"] = selector.into();
+    }
+    scale
+}
+
+impl Inner {
+    /// Replaces or patches the scale of an object; only `spec.replicas` counts.
+    pub(crate) fn write_scale(
+        &self,
+        target: &Target<'_>,
+        paths: &ScalePaths,
+        kind: Option<PatchKind>,
+        body: &[u8],
+    ) -> Result<Written, Status> {
+        let (_, live) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
+        let current = scale_of(paths, &live);
+        let wanted = match kind {
+            None => decode_yaml(body)?.value,
+            Some(PatchKind::Json) => patch::json(&current, body).map_err(|error| refused(&error))?,
+            // A scale has no lists, so merging is the same in all three.
+            Some(PatchKind::Merge | PatchKind::Strategic) => {
+                patch::merge(&current, &decode_json(body)?.value).map_err(|error| refused(&error))?
+            }
+            Some(PatchKind::Apply) => {
+                patch::merge(&current, &decode_yaml(body)?.value).map_err(|error| refused(&error))?
+            }
+        };
+        let replicas = check(target.resource, &target.key.name, &wanted)?;
+        let mut patch = nested(&paths.spec_replicas, replicas);
+        let asked = text(&wanted, "/metadata/resourceVersion");
+        if !asked.is_empty() && (kind.is_none() || asked != text(&current, "/metadata/resourceVersion")) {
+            patch["metadata"] = json!({"resourceVersion": asked});
+        }
+        self.patch(target, PatchKind::Merge, patch.to_string().as_bytes())
+    }
+}
+
+/// The replicas that a Scale asks for.
+fn check(resource: &Resource, name: &str, scale: &Value) -> Result<i64, Status> {
+    let kind = text(scale, "/kind");
+    if !matches!(kind, "" | "Scale") {
+        return Err(Status::bad_request(format!("the body is a {kind}, not a Scale")));
+    }
+    let given = text(scale, "/metadata/name");
+    if !given.is_empty() && given != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    let replicas = match &scale["spec"]["replicas"] {
+        Value::Null => 0,
+        value => value.as_i64().ok_or_else(|| Status::bad_request("spec.replicas is not an integer"))?,
+    };
+    if replicas < 0 {
+        let cause = Cause {
+            reason: "FieldValueInvalid".to_owned(),
+            message: format!("Invalid value: {replicas}: should be a non-negative integer"),
+            field: "spec.replicas".to_owned(),
+        };
+        return Err(Status::invalid(&resource.group, &resource.kind, name, vec![cause]));
+    }
+    Ok(replicas)
+}
+
+fn refused(error: &patch::PatchError) -> Status {
+    let code = http::StatusCode::from_u16(error.code()).unwrap_or(http::StatusCode::BAD_REQUEST);
+    Status::new(code, error.reason(), error.message())
+}
+
+/// `.spec.replicas` -> `/spec/replicas`.
+fn pointer(path: &str) -> String {
+    path.replace('.', "/")
+}
+
+/// `.spec.replicas` and 3 -> `{"spec": {"replicas": 3}}`.
+fn nested(path: &str, value: i64) -> Value {
+    let fields = path.trim_start_matches('.').rsplit('.');
+    fields.fold(Value::from(value), |inner, field| json!({field: inner}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_shows_what_the_paths_name() {
+        let paths = ScalePaths {
+            spec_replicas: ".spec.template.spec.replicas".into(),
+            status_replicas: ".status.replicas".into(),
+            label_selector: Some(".status.labelSelector".into()),
+        };
+        let object = json!({
+            "metadata": {"name": "a", "namespace": "ns", "labels": {}},
+            "spec": {"template": {"spec": {"replicas": 5}}},
+            "status": {"replicas": 3, "labelSelector": "app=a"},
+        });
+        let scale = scale_of(&paths, &object);
+        assert_eq!(scale["spec"]["replicas"], 5);
+        assert_eq!(scale["status"], json!({"replicas": 3, "selector": "app=a"}));
+        assert_eq!(scale["metadata"], json!({"name": "a", "namespace": "ns"}));
+        assert_eq!(nested(&paths.spec_replicas, 7)["spec"]["template"]["spec"]["replicas"], 7);
+    }
+}
