@@ -1,1 +1,40 @@
-//! Pure GameStatefulSet planner.
+//! What to do next for a GameStatefulSet: a pure function from a [`Snapshot`] and a time to a [`Plan`].
+//!
+//! [`plan`] looks at one set, its pods, revisions and claims, and answers with the writes that are due now, each with
+//! the reason for it, with what is waited for and why, and with the status of the set. It knows no client, no clock
+//! and no randomness, remembers nothing between two calls, and may be called on any snapshot at any time: all that an
+//! update under way needs to know is written on the pods. Who calls it carries the steps out and calls again when
+//! something changes, or after [`Plan::recheck_after`].
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`spec`] | what the set asks for, and what cannot be acted on |
+//! | [`family`] | which pods are the set's |
+//! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
+//! | [`inplace`] | an update of a running pod |
+//! | [`plan`](mod@plan) | the steps and waits |
+//! | [`reason`] | why, in one vocabulary |
+
+pub mod change;
+pub mod family;
+pub mod identity;
+pub mod inplace;
+pub mod plan;
+mod planner;
+pub mod pod;
+pub mod reason;
+pub mod revision;
+mod rollout;
+pub mod selector;
+pub mod snapshot;
+pub mod spec;
+mod status;
+pub mod template;
+#[cfg(test)]
+mod tests;
+
+pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
+pub use pod::Pod;
+pub use reason::{Code, Reason};
+pub use revision::Revision;
+pub use snapshot::{Claim, SetId, Snapshot};

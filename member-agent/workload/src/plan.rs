@@ -1,0 +1,225 @@
+//! From a snapshot to a plan: what to write now, what to wait for, and what to say about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_crds::names::{ObjectName, RevisionName, Uid};
+use muster_crds::tkex::GameStatefulSetStatus;
+use serde_json::Value;
+
+use crate::family::Family;
+use crate::identity::Mold;
+use crate::planner::Planner;
+use crate::reason::{Code, Reason};
+use crate::revision::{History, Recorded};
+use crate::snapshot::{SetId, Snapshot};
+use crate::spec::{Scope, Spec};
+use crate::status;
+
+/// Most steps of one plan. What does not fit is planned again when these are done, so that a set of many thousand pods
+/// neither fills the memory with bodies nor acts long on one look.
+pub const MAX_STEPS: usize = 500;
+
+/// What to do for one set.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What to write. The steps of one plan touch different objects and may run in any order or at once.
+    pub steps: Vec<Step>,
+    /// Why what is not in its final state is not being changed now.
+    pub waits: Vec<Wait>,
+    /// The status of the set as of the snapshot, conditions included.
+    pub status: GameStatefulSetStatus,
+    /// When time alone may change the plan.
+    pub recheck_after: Option<Duration>,
+}
+
+/// One write and what it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The write.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// One write. Bodies are complete; patches carry uid and, where it matters, resourceVersion as preconditions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Create a ControllerRevision.
+    CreateRevision {
+        /// Its name.
+        name: RevisionName,
+        /// The object.
+        body: Value,
+    },
+    /// Merge patch of a ControllerRevision.
+    PatchRevision {
+        /// Its name.
+        name: RevisionName,
+        /// The patch.
+        body: Value,
+    },
+    /// Delete a ControllerRevision.
+    DeleteRevision {
+        /// Its name.
+        name: RevisionName,
+        /// Precondition.
+        uid: Uid,
+    },
+    /// Create missing claims of a pod that exists.
+    CreateClaims {
+        /// Names and objects.
+        claims: Vec<(String, Value)>,
+    },
+    /// Create a pod.
+    CreatePod {
+        /// Its name.
+        name: ObjectName,
+        /// Names and objects of its missing claims, created before it.
+        claims: Vec<(String, Value)>,
+        /// The object.
+        body: Value,
+    },
+    /// Strategic merge patch of a pod.
+    PatchPod {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
+    /// Strategic merge patch of a pod's status.
+    PatchPodStatus {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
+    /// Delete a pod.
+    DeletePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+    },
+}
+
+impl Action {
+    /// Verb and object, as in `create pod game-3`.
+    pub fn title(&self) -> String {
+        match self {
+            Self::CreateRevision { name, .. } => format!("create revision {name}"),
+            Self::PatchRevision { name, .. } => format!("patch revision {name}"),
+            Self::DeleteRevision { name, .. } => format!("delete revision {name}"),
+            Self::CreateClaims { claims } => {
+                let names: Vec<&str> = claims.iter().map(|(name, _)| name.as_str()).collect();
+                format!("create claims {}", names.join(", "))
+            }
+            Self::CreatePod { name, .. } => format!("create pod {name}"),
+            Self::PatchPod { name, .. } => format!("patch pod {name}"),
+            Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
+            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+        }
+    }
+}
+
+/// Something that is not changed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The pod; none when it is about the whole set.
+    pub pod: Option<ObjectName>,
+    /// Why.
+    pub reason: Reason,
+    /// When to look again, if nothing else happens before.
+    pub until: Option<Timestamp>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.action.title(), self.reason)
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pod {
+            Some(pod) => write!(f, "{pod}: {}", self.reason),
+            None => write!(f, "set: {}", self.reason),
+        }
+    }
+}
+
+/// The plan as text, one line per step and wait, without bodies.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "do {step}"))?;
+        self.waits.iter().try_for_each(|wait| writeln!(f, "wait {wait}"))
+    }
+}
+
+/// Why no plan can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The set was not read from an API server.
+    #[error("the set's metadata is incomplete")]
+    Metadata(#[from] muster_crds::names::NameError),
+}
+
+/// Plans what to do for a set.
+pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
+    let set = &snapshot.set;
+    let id = SetId::of(set)?;
+    let mut spec = Spec::read(set);
+    let recorded = recorded(set.status.as_ref());
+    let deleting = set.metadata.deletion_timestamp.is_some();
+
+    let mut family = Family::sort(&id, &spec, snapshot, recorded_replicas(set.status.as_ref()));
+    spec.problems.append(&mut family.problems);
+    let members: Vec<&crate::pod::Pod> = family.members().collect();
+    let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
+    let mut history = if deleting || spec.holds(Scope::Everything) {
+        History::on_record(&id, &recorded, revisions, &members)
+    } else {
+        History::of(&id, &spec, &recorded, revisions, &members)
+    };
+
+    if !spec.holds(Scope::Scaling) {
+        history.complete(&family);
+    }
+
+    let selector = set.spec.selector.as_ref();
+    let selected = selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default();
+    let mold = Mold {
+        set: &id,
+        service: set.spec.service_name.as_deref(),
+        claims: &set.spec.volume_claim_templates,
+        selected: &selected,
+        readiness_gate: spec.readiness_gate,
+    };
+    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    if deleting {
+        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
+    } else {
+        planner.run();
+    }
+    let (steps, waits) = planner.finish();
+    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+        let wait = until.duration_since(now);
+        Duration::try_from(wait).unwrap_or_default()
+    });
+    Ok(Plan { steps, waits, status, recheck_after })
+}
+
+fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {
+    let Some(status) = status else { return Recorded::default() };
+    Recorded {
+        current: status.current_revision.clone(),
+        update: status.update_revision.clone(),
+        collisions: status.collision_count.unwrap_or_default().max(0),
+    }
+}
+
+fn recorded_replicas(status: Option<&GameStatefulSetStatus>) -> u32 {
+    status.and_then(|status| u32::try_from(status.replicas).ok()).unwrap_or_default()
+}

@@ -1,0 +1,274 @@
+//! Pods, cut down to what the planner looks at, so that ten thousand of them fit in little memory.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use muster_crds::names::{NameError, ObjectName, RevisionName, Uid};
+
+use crate::inplace::{GraceNote, InPlaceState};
+use muster_crds::keys::condition::INPLACE_UPDATE_READY;
+use muster_crds::keys::workload as keys;
+
+/// One pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its uid, the precondition of every write.
+    pub uid: Uid,
+    /// The version that was read.
+    pub resource_version: String,
+    /// Generation of its spec; none on API servers before 1.33.
+    pub generation: Option<i64>,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its controller.
+    pub controller: Option<Controller>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// How far it is.
+    pub phase: Phase,
+    /// Why no node takes it, in the scheduler's words.
+    pub unschedulable: Option<String>,
+    /// Since when its condition Ready is True; none when it is not.
+    pub ready: Option<Since>,
+    /// Its readiness gate for updates in place.
+    pub gate: Gate,
+    /// What was recorded when its images were last changed.
+    pub state: Option<Box<InPlaceState>>,
+    /// An update that the bk-bcs operator announced and did not apply yet.
+    pub grace_note: Option<GraceNote>,
+    /// Its containers and native sidecars.
+    pub containers: Vec<Container>,
+    /// Generation of the spec that its status is about; none from kubelets before 1.33.
+    pub observed_generation: Option<i64>,
+    /// When this value of `observed_generation` was first seen by us.
+    pub observed_since: Timestamp,
+    /// How long its containers may take to end.
+    pub termination_grace: SignedDuration,
+}
+
+/// The controller of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid, which is what counts.
+    pub uid: String,
+}
+
+impl Controller {
+    /// The controller among these metadata's owners.
+    pub fn of(meta: &ObjectMeta) -> Option<Self> {
+        let owners = meta.owner_references.as_deref().unwrap_or_default();
+        let owner: &OwnerReference = owners.iter().find(|owner| owner.controller == Some(true))?;
+        Some(Self { kind: owner.kind.clone(), name: owner.name.clone(), uid: owner.uid.clone() })
+    }
+}
+
+/// How far a pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all containers have started.
+    Pending,
+    /// At least one container runs or is restarting.
+    Running,
+    /// All containers ended, and will not be started again.
+    Ended,
+    /// The node does not answer.
+    Unknown,
+}
+
+/// Since when something holds, where the API says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(pub Option<Timestamp>);
+
+/// The readiness gate `InPlaceUpdateReady` of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The pod has no such gate.
+    None,
+    /// Nobody has set the condition yet: the pod is new.
+    Unset,
+    /// The pod is out of traffic.
+    Closed {
+        /// Since when.
+        since: Option<Timestamp>,
+        /// Which closing it was, if we wrote it: see [`crate::inplace::closing`].
+        closing: Option<String>,
+    },
+    /// The pod may be ready.
+    Open,
+}
+
+/// A container or native sidecar of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// The image of its spec.
+    pub image: String,
+    /// Whether the image is pulled at every start.
+    pub pull_always: bool,
+    /// What the kubelet last said.
+    pub status: Option<ContainerStatus>,
+}
+
+/// What the kubelet says about a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerStatus {
+    /// Which incarnation; none before the first.
+    pub container_id: Option<String>,
+    /// The image as the runtime names it.
+    pub image: String,
+    /// The image as the runtime tells it apart.
+    pub image_id: String,
+    /// Whether its probes pass.
+    pub ready: bool,
+    /// What it does.
+    pub state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// It runs since then.
+    Running(Since),
+    /// It is waiting to start.
+    Waiting {
+        /// One word.
+        reason: String,
+        /// In words.
+        message: String,
+    },
+    /// It has ended.
+    Terminated,
+}
+
+impl Pod {
+    /// Reads a pod as it arrives at `seen`. `before` is what was known of it: it remembers since when the kubelet has
+    /// been seen at the generation it reports.
+    pub fn read(pod: &core::Pod, seen: Timestamp, before: Option<&Self>) -> Result<Self, NameError> {
+        let meta = &pod.metadata;
+        let spec = pod.spec.as_ref();
+        let status = pod.status.as_ref();
+        let uid = Uid::new(meta.uid.as_deref().unwrap_or_default())?;
+        let observed_generation = status.and_then(|status| status.observed_generation);
+        let observed_since = before
+            .filter(|before| before.uid == uid && before.observed_generation == observed_generation)
+            .map_or(seen, |before| before.observed_since);
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
+        let condition = |type_: &str| {
+            let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+            conditions.iter().find(|condition| condition.type_ == type_)
+        };
+        let ready = condition("Ready").filter(|ready| ready.status == "True");
+        let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
+        Ok(Self {
+            name: ObjectName::new(meta.name.as_deref().unwrap_or_default())?,
+            uid,
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            generation: meta.generation,
+            labels: meta.labels.clone().unwrap_or_default(),
+            controller: Controller::of(meta),
+            deleting: meta.deletion_timestamp.is_some(),
+            phase: phase(status.and_then(|status| status.phase.as_deref())),
+            unschedulable: unscheduled.map(|scheduled| scheduled.message.clone().unwrap_or_default()),
+            ready: ready.map(|ready| Since(ready.last_transition_time.as_ref().map(|time| time.0))),
+            gate: gate(spec, condition(INPLACE_UPDATE_READY)),
+            // What does not parse was not written by us and says nothing.
+            state: annotation(keys::INPLACE_STATE).and_then(|text| serde_json::from_str(text).ok()),
+            grace_note: annotation(keys::INPLACE_GRACE).and_then(|text| serde_json::from_str(text).ok()),
+            containers: containers(spec, status),
+            observed_generation,
+            observed_since,
+            termination_grace: SignedDuration::from_secs(
+                spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30).max(0),
+            ),
+        })
+    }
+
+    /// The revision it carries.
+    pub fn revision(&self) -> Option<RevisionName> {
+        RevisionName::new(self.labels.get(keys::REVISION)?).ok()
+    }
+
+    /// Whether it carries this revision.
+    pub fn is_at(&self, revision: &RevisionName) -> bool {
+        self.labels.get(keys::REVISION).is_some_and(|label| revision == label.as_str())
+    }
+
+    /// Whether it runs, is ready and is here to stay.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Running && self.ready.is_some() && !self.deleting
+    }
+}
+
+fn phase(phase: Option<&str>) -> Phase {
+    match phase {
+        Some("Running") => Phase::Running,
+        Some("Failed" | "Succeeded") => Phase::Ended,
+        Some("Unknown") => Phase::Unknown,
+        _ => Phase::Pending,
+    }
+}
+
+fn gate(spec: Option<&core::PodSpec>, condition: Option<&core::PodCondition>) -> Gate {
+    let gates = spec.and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
+    if !gates.iter().any(|gate| gate.condition_type == INPLACE_UPDATE_READY) {
+        return Gate::None;
+    }
+    match condition {
+        Some(condition) if condition.status == "True" => Gate::Open,
+        Some(condition) if condition.status == "False" => Gate::Closed {
+            since: condition.last_transition_time.as_ref().map(|time| time.0),
+            closing: condition.message.as_deref().and_then(crate::inplace::closing),
+        },
+        _ => Gate::Unset,
+    }
+}
+
+fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) -> Vec<Container> {
+    let Some(spec) = spec else { return Vec::new() };
+    let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let statuses = |list: Option<&Vec<core::ContainerStatus>>, name: &str| {
+        list?.iter().find(|status| status.name == name).map(container_status)
+    };
+    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>| Container {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        pull_always: container.image_pull_policy.as_deref() == Some("Always"),
+        status: statuses(list, &container.name),
+    };
+    let of_sidecars = status.and_then(|status| status.init_container_statuses.as_ref());
+    let of_containers = status.and_then(|status| status.container_statuses.as_ref());
+    let sidecars = sidecars.map(|container| read(container, of_sidecars));
+    sidecars.chain(spec.containers.iter().map(|container| read(container, of_containers))).collect()
+}
+
+fn container_status(status: &core::ContainerStatus) -> ContainerStatus {
+    let state = status.state.as_ref();
+    let state = if let Some(running) = state.and_then(|state| state.running.as_ref()) {
+        ContainerState::Running(Since(running.started_at.as_ref().map(|time| time.0)))
+    } else if state.is_some_and(|state| state.terminated.is_some()) {
+        ContainerState::Terminated
+    } else {
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        ContainerState::Waiting {
+            reason: waiting.and_then(|waiting| waiting.reason.clone()).unwrap_or_default(),
+            message: waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default(),
+        }
+    };
+    ContainerStatus {
+        container_id: status.container_id.clone().filter(|id| !id.is_empty()),
+        image: status.image.clone(),
+        image_id: status.image_id.clone(),
+        ready: status.ready,
+        state,
+    }
+}

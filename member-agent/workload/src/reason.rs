@@ -1,0 +1,142 @@
+//! Why a step is taken or a pod is not moving: one vocabulary for status, events, logs and `muster explain`.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $code:ident,)+) => {
+        /// Why, as one CamelCase word.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $code,)+
+        }
+
+        impl Code {
+            /// The spelling everywhere: `Display`, status, events and logs.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => stringify!($code),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // What steps are for.
+    /// The template is new: it is kept as a ControllerRevision before any pod carries it.
+    StoreRevision,
+    /// The template is an older one again: its revision becomes the newest.
+    RenumberRevision,
+    /// A revision of this set that nobody owned is owned again.
+    AdoptRevision,
+    /// A revision beyond the history limit that no pod carries.
+    TrimHistory,
+    /// A pod of this set that nobody owned is owned again.
+    AdoptPod,
+    /// A pod whose labels were edited away from the selector is let go.
+    ReleasePod,
+    /// An ordinal of the set has no pod.
+    CreatePod,
+    /// A pending pod lacks a claim.
+    CreateClaim,
+    /// A pod that ended is deleted so that its ordinal can start afresh.
+    ReplaceEnded,
+    /// The ordinal is not part of the set any more.
+    ScaleDown,
+    /// Labels that say which pod this is were lost.
+    RepairIdentity,
+    /// An outdated pod is deleted to come back with the wanted revision.
+    Recreate,
+    /// Traffic is told to leave before the images change.
+    CloseGate,
+    /// Images, labels or annotations of a running pod change.
+    UpdateInPlace,
+    /// A pod may serve: it is new, or its update is complete or was called off.
+    OpenGate,
+
+    // What is waited for.
+    /// The pod was created and does not run or is not ready yet.
+    PodNotReady,
+    /// No node takes the pod.
+    Unschedulable,
+    /// The pod is ready, but for less than minReadySeconds.
+    NotYetAvailable,
+    /// The pod is on its way out.
+    PodTerminating,
+    /// As many pods are unavailable as the budget allows.
+    BudgetUsed,
+    /// updateStrategy.paused is set.
+    Paused,
+    /// Pods are updated when somebody deletes them (updateStrategy OnDelete).
+    OnDelete,
+    /// The pod leaves traffic for gracePeriodSeconds before its images change.
+    GracePeriod,
+    /// The kubelet has not seen the new images yet.
+    KubeletBehind,
+    /// The container of the old image still runs.
+    ContainerNotRestarted,
+    /// An image cannot be pulled.
+    ImagePull,
+    /// A container keeps ending.
+    CrashLoop,
+    /// A container does not run.
+    ContainerNotRunning,
+    /// A container runs and is not ready.
+    ContainerNotReady,
+    /// The new image cannot be told from the old one; the container has to run for a while to be believed.
+    Settling,
+    /// The pod's revision cannot become the wanted one in place.
+    CannotUpdateInPlace,
+    /// The pod's revision is not among the stored ones.
+    RevisionMissing,
+    /// A claim of that name is being deleted.
+    ClaimTerminating,
+    /// A pod of that name belongs to somebody else.
+    NameTaken,
+    /// An earlier pod has to be ready first (OrderedReady).
+    OrderedReady,
+    /// More is to be done than fits into one plan.
+    MoreToDo,
+    /// The set is being deleted.
+    SetTerminating,
+    /// A field of the set cannot be acted on.
+    InvalidSpec,
+    /// A template change that updateStrategy does not allow.
+    UpdateRefused,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Why, for programs and for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// One word.
+    pub code: Code,
+    /// A sentence that names what it is about.
+    pub message: String,
+}
+
+impl Reason {
+    /// A reason of this kind.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
