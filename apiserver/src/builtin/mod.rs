@@ -168,6 +168,12 @@ mod tests {
     }
 
     #[test]
+    fn list_types_of_built_in_kinds_forbid_no_repetition() {
+        let object = json!({"spec": {"containers": [{"name": "a", "env": [{"name": "X"}, {"name": "X"}]}]}});
+        assert_eq!(pod().validate(&object, None), []);
+    }
+
+    #[test]
     fn a_definition_keeps_any_schema_it_carries() {
         let definition = schema("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
         let mut object = json!({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": {

@@ -112,12 +112,22 @@ impl FieldError {
 
     /// A string longer than `limit` bytes.
     pub fn too_long(path: impl Into<String>, limit: u64) -> Self {
-        Self::new(path, ErrorKind::TooLong, format!("may not be more than {limit} bytes"), None)
+        Self::new(
+            path,
+            ErrorKind::TooLong,
+            format!("may not be more than {limit} byte{}", plural(limit)),
+            None,
+        )
     }
 
     /// A list with `actual` entries where `limit` are allowed.
     pub fn too_many(path: impl Into<String>, actual: usize, limit: u64) -> Self {
-        Self::new(path, ErrorKind::TooMany, format!("must have at most {limit} items"), Some(json!(actual)))
+        Self::new(
+            path,
+            ErrorKind::TooMany,
+            format!("must have at most {limit} item{}", plural(limit)),
+            Some(json!(actual)),
+        )
     }
 
     /// An error of any kind.
@@ -137,7 +147,7 @@ impl FieldError {
             && let Some(value) = &self.value
         {
             body.push_str(": ");
-            body.push_str(&show(value));
+            body.push_str(&value.to_string());
         }
         if !self.message.is_empty() {
             body.push_str(": ");
@@ -158,13 +168,8 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// A value as Kubernetes prints it in an error: scalars plainly, strings quoted, null as `"null"`.
-fn show(value: &Value) -> String {
-    match value {
-        Value::Null => "\"null\"".to_owned(),
-        Value::String(text) => quote(text),
-        other => other.to_string(),
-    }
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// A string in double quotes, escaped.

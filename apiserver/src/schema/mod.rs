@@ -27,6 +27,7 @@ mod field_error;
 mod meta;
 mod parse;
 mod prune;
+mod structural;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use decode::{Decoded, decode};
 pub use field_error::{ErrorKind, FieldError};
 pub use meta::object_meta;
 pub use parse::{SchemaError, parse_components};
+pub use structural::structural_errors;
 
 /// How deep a schema may nest; deeper ones are refused when parsed.
 pub const MAX_SCHEMA_DEPTH: usize = 64;
@@ -126,6 +128,9 @@ pub struct Schema {
     /// Whether this node or anything below it has a default, so that most subtrees are skipped.
     pub(crate) has_defaults: bool,
     pub(crate) validations: Option<Box<validate::Validations>>,
+    /// At the root: whether sets and list maps must hold nothing twice. Kubernetes asks that of custom
+    /// resources only; the list types of built-in kinds just say how lists merge.
+    pub(crate) unique_lists: bool,
     /// `x-kubernetes-validations`, carried as written and not evaluated.
     pub(crate) rules: Vec<Value>,
 }

@@ -55,7 +55,7 @@ struct Parser<'a> {
 impl Schema {
     /// Reads one schema.
     pub fn parse(schema: &Value) -> Result<Self, SchemaError> {
-        Parser::default().node(schema, "", 0)
+        Ok(Self { unique_lists: true, ..Parser::default().node(schema, "", 0)? })
     }
 
     /// Reads the schema of a custom resource (`versions[*].schema.openAPIV3Schema`): its root also has
@@ -143,7 +143,9 @@ impl Parser<'_> {
                     .ok_or_else(|| SchemaError::UnknownType { path: path.into(), found: found.into() })?,
             );
         }
-        if let Some(format) = text(json, "format") {
+        // Formats of numbers are Go's types: only the built-in kinds are held to them.
+        let go_type = |format: &str| matches!(format, "int32" | "int64" | "float" | "double");
+        if let Some(format) = text(json, "format").filter(|f| self.components.is_some() || !go_type(f)) {
             node.format = Some(format.to_owned());
         }
         self.children(&mut node, json, path, depth)?;

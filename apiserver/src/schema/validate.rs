@@ -65,7 +65,7 @@ impl Schema {
     /// validation ratcheting): a rule added later never blocks an unrelated change.
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut outcome = self.check(new, old, "");
-        let duplicates = self.duplicates(new);
+        let duplicates = if self.unique_lists { self.duplicates(new) } else { Vec::new() };
         if !duplicates.is_empty() && old.is_none_or(|old| self.duplicates(old).is_empty()) {
             outcome.errors.extend(duplicates);
         }
@@ -330,4 +330,232 @@ impl Outcome {
 /// `spec.replicas in body must ...`
 fn about(path: &str, rule: std::fmt::Arguments<'_>) -> String {
     format!("{path} in body {rule}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn assert_errors(schema: &Value, value: &Value, expected: &[&str]) {
+        let schema = Schema::parse(&json!({"type": "object", "properties": {"spec": schema}})).unwrap();
+        let errors = schema.validate(&json!({"spec": value}), None);
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn types_are_held_in_the_words_of_kubernetes() {
+        let table = [
+            ("integer", json!("3"), "\"string\": spec in body must be of type integer: \"string\""),
+            ("integer", json!(1.5), "\"number\": spec in body must be of type integer: \"number\""),
+            ("string", json!(3), "\"integer\": spec in body must be of type string: \"integer\""),
+            ("string", json!(null), "\"null\": spec in body must be of type string: \"null\""),
+            ("boolean", json!("true"), "\"string\": spec in body must be of type boolean: \"string\""),
+            ("array", json!({}), "\"object\": spec in body must be of type array: \"object\""),
+            ("object", json!([]), "\"array\": spec in body must be of type object: \"array\""),
+            ("number", json!(true), "\"boolean\": spec in body must be of type number: \"boolean\""),
+        ];
+        for (ty, value, expected) in table {
+            assert_errors(&json!({"type": ty}), &value, &[&format!("spec: Invalid value: {expected}")]);
+        }
+        assert_errors(&json!({"type": "integer"}), &json!(3.0), &[]);
+        assert_errors(&json!({"type": "number"}), &json!(3), &[]);
+        assert_errors(&json!({"type": "string", "nullable": true}), &json!(null), &[]);
+        assert_errors(&json!({"x-kubernetes-int-or-string": true}), &json!("25%"), &[]);
+        assert_errors(
+            &json!({"x-kubernetes-int-or-string": true}),
+            &json!(true),
+            &["spec: Invalid value: \"boolean\": spec in body must be of type integer,string: \"boolean\""],
+        );
+    }
+
+    #[test]
+    fn numbers_are_bounded() {
+        let schema = |rules: Value| {
+            let mut schema = json!({"type": "number"});
+            schema.as_object_mut().unwrap().append(&mut serde_json::from_value(rules).unwrap());
+            schema
+        };
+        let table = [
+            (json!({"minimum": 0}), json!(-1), "-1: spec in body should be greater than or equal to 0"),
+            (
+                json!({"minimum": 0, "exclusiveMinimum": true}),
+                json!(0),
+                "0: spec in body should be greater than 0",
+            ),
+            (json!({"maximum": 2.5}), json!(3), "3: spec in body should be less than or equal to 2.5"),
+            (
+                json!({"maximum": 2, "exclusiveMaximum": true}),
+                json!(2),
+                "2: spec in body should be less than 2",
+            ),
+            (json!({"multipleOf": 5}), json!(7), "7: spec in body should be a multiple of 5"),
+            (json!({"multipleOf": 0.1}), json!(0.35), "0.35: spec in body should be a multiple of 0.1"),
+        ];
+        for (rules, value, expected) in table {
+            assert_errors(&schema(rules), &value, &[&format!("spec: Invalid value: {expected}")]);
+        }
+        assert_errors(&schema(json!({"multipleOf": 0.1})), &json!(0.3), &[]);
+        assert_errors(
+            &schema(json!({"minimum": 1.0})),
+            &json!(0),
+            &["spec: Invalid value: 0: spec in body should be greater than or equal to 1"],
+        );
+    }
+
+    #[test]
+    fn strings_lists_and_maps_are_bounded() {
+        assert_errors(
+            &json!({"type": "string", "maxLength": 2, "pattern": "^[a-z]+$"}),
+            &json!("ABC"),
+            &[
+                "spec: Too long: may not be more than 2 bytes",
+                "spec: Invalid value: \"ABC\": spec in body should match '^[a-z]+$'",
+            ],
+        );
+        assert_errors(
+            &json!({"type": "string", "minLength": 1}),
+            &json!(""),
+            &["spec: Invalid value: \"\": spec in body should be at least 1 chars long"],
+        );
+        assert_errors(
+            &json!({"type": "array", "maxItems": 1, "items": {"type": "string"}}),
+            &json!(["a", "b"]),
+            &["spec: Too many: 2: must have at most 1 item"],
+        );
+        assert_errors(
+            &json!({"type": "array", "minItems": 2, "items": {"type": "string"}}),
+            &json!(["a"]),
+            &["spec: Invalid value: 1: spec in body should have at least 2 items"],
+        );
+        assert_errors(
+            &json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string"}}),
+            &json!({"a": "", "b": 1}),
+            &[
+                "spec.b: Invalid value: \"integer\": spec.b in body must be of type string: \"integer\"",
+                "spec: Too many: 2: must have at most 1 item",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_required_or_enumerated_is_named() {
+        assert_errors(
+            &json!({"type": "object", "required": ["a", "b"], "properties": {
+                "a": {"type": "string", "enum": ["x", "y"]}, "b": {"type": "string"}}}),
+            &json!({"a": "z"}),
+            &["spec.a: Unsupported value: \"z\": supported values: \"x\", \"y\"", "spec.b: Required value"],
+        );
+    }
+
+    #[test]
+    fn every_error_is_reported_with_its_place() {
+        assert_errors(
+            &json!({"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"n": {"type": "integer"}}}}),
+            &json!([{"name": "a", "n": "x"}, {}]),
+            &[
+                "spec[0].n: Invalid value: \"string\": spec[0].n in body must be of type integer: \"string\"",
+                "spec[1].name: Required value",
+            ],
+        );
+    }
+
+    #[test]
+    fn alternatives_explain_the_closest_one() {
+        let either = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
+        assert_errors(&either, &json!({"a": ""}), &[]);
+        assert_errors(
+            &either,
+            &json!({"a": "", "b": ""}),
+            &[
+                "<nil>: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). Found 2 valid alternatives",
+            ],
+        );
+        assert_errors(
+            &either,
+            &json!({}),
+            &[
+                "<nil>: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). Found none valid",
+                "spec.a: Required value",
+            ],
+        );
+        assert_errors(
+            &json!({"type": "integer", "anyOf": [{"minimum": 10}, {"maximum": 1}]}),
+            &json!(5),
+            &[
+                "<nil>: Invalid value: \"\": \"spec\" must validate at least one schema (anyOf)",
+                "spec: Invalid value: 5: spec in body should be greater than or equal to 10",
+            ],
+        );
+        assert_errors(
+            &json!({"type": "string", "not": {"enum": ["x"]}}),
+            &json!("x"),
+            &["<nil>: Invalid value: \"\": \"spec\" must not validate the schema (not)"],
+        );
+        assert_errors(
+            &json!({"type": "integer", "allOf": [{"minimum": 3}, {"maximum": 9}]}),
+            &json!(1),
+            &[
+                "<nil>: Invalid value: \"\": \"spec\" must validate all the schemas (allOf)",
+                "spec: Invalid value: 1: spec in body should be greater than or equal to 3",
+            ],
+        );
+    }
+
+    #[test]
+    fn sets_and_list_maps_hold_nothing_twice() {
+        assert_errors(
+            &json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}),
+            &json!(["a", "b", "a", "a"]),
+            &["spec[2]: Duplicate value: \"a\""],
+        );
+        assert_errors(
+            &json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+                "items": {"type": "object", "properties": {"port": {"type": "integer"}, "protocol": {"type": "string"}}}}),
+            &json!([{"port": 1, "protocol": "TCP"}, {"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP"}]),
+            &["spec[2]: Duplicate value: {\"port\":1,\"protocol\":\"TCP\"}"],
+        );
+    }
+
+    #[test]
+    fn metadata_merges_as_sets_and_maps_but_is_not_held_to_it() {
+        let schema = Schema::custom_resource(&json!({"type": "object"})).unwrap();
+        let object = json!({"metadata": {"finalizers": ["a.example/x", "a.example/x"]}});
+        assert_eq!(schema.validate(&object, None), []);
+    }
+
+    #[test]
+    fn an_update_is_not_blamed_for_what_it_leaves_alone() {
+        let schema = Schema::parse(&json!({"type": "object", "properties": {
+            "old": {"type": "string", "maxLength": 1},
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": {
+                "type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer", "maximum": 1}}}}}}))
+        .unwrap();
+        let old =
+            json!({"old": "xx", "set": ["a", "a"], "list": [{"name": "a", "n": 5}, {"name": "b", "n": 5}]});
+        let mut new = old.clone();
+        new["list"] = json!([{"name": "b", "n": 6}, {"name": "a", "n": 5}]);
+        let errors: Vec<String> = schema.validate(&new, Some(&old)).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            ["list[0].n: Invalid value: 6: list[0].n in body should be less than or equal to 1"]
+        );
+        assert_eq!(schema.validate(&new, None).len(), 4);
+    }
+
+    #[test]
+    fn a_pattern_that_does_not_compile_says_so() {
+        let schema = Schema::parse(&json!({"type": "string", "pattern": "("})).unwrap();
+        assert!(schema.validate(&json!("x"), None)[0].to_string().contains("but pattern is invalid"));
+    }
+
+    #[test]
+    fn rules_that_are_not_evaluated_are_carried() {
+        let rules = json!([{"rule": "self.a > 1", "message": "m"}]);
+        let schema = Schema::parse(&json!({"type": "object", "x-kubernetes-validations": rules})).unwrap();
+        assert_eq!(Value::from(schema.validation_rules().to_vec()), rules);
+    }
 }

@@ -10,18 +10,26 @@ impl Schema {
     /// Elements of sets and list maps that occur more than once; each is named where it is repeated first.
     pub(super) fn duplicates(&self, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        self.collect_duplicates(value, "", &mut errors);
+        self.collect_duplicates(value, "", true, &mut errors);
         errors
     }
 
-    fn collect_duplicates(&self, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    /// `whole` says that the value is an object with metadata, whose lists may repeat themselves.
+    fn collect_duplicates(&self, value: &Value, path: &str, whole: bool, errors: &mut Vec<FieldError>) {
         match value {
             Value::Object(map) => {
-                for (key, value) in map {
+                for (key, value) in map.iter().filter(|(key, _)| !whole || *key != "metadata") {
                     match (self.properties.get(key), &self.additional) {
-                        (Some(schema), _) => schema.collect_duplicates(value, &join(path, key), errors),
+                        (Some(schema), _) => {
+                            schema.collect_duplicates(value, &join(path, key), schema.embedded, errors);
+                        }
                         (None, Additional::Schema(schema)) => {
-                            schema.collect_duplicates(value, &format!("{path}[{key}]"), errors);
+                            schema.collect_duplicates(
+                                value,
+                                &format!("{path}[{key}]"),
+                                schema.embedded,
+                                errors,
+                            );
                         }
                         _ => {}
                     }
@@ -39,7 +47,12 @@ impl Schema {
                 }
                 if let Some(items) = &self.items {
                     for (index, element) in list.iter().enumerate() {
-                        items.collect_duplicates(element, &format!("{path}[{index}]"), errors);
+                        items.collect_duplicates(
+                            element,
+                            &format!("{path}[{index}]"),
+                            items.embedded,
+                            errors,
+                        );
                     }
                 }
             }
