@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{PLAIN, Rules, claims::keep_other_half, text};
 use crate::{
     Resource, names,
-    schema::{FieldError, Schema},
+    schema::{FieldError, structural_errors},
 };
 
 /// Keeps a definition until its objects are gone.
@@ -163,17 +163,7 @@ fn validate_versions(object: &Value) -> Vec<FieldError> {
                 .push(FieldError::required(format!("{path}.schema.openAPIV3Schema"), "schemas are required")),
             Some(schema) => {
                 let field = format!("{path}.schema.openAPIV3Schema");
-                if schema["type"] != "object" {
-                    let found = schema["type"].clone();
-                    errors.push(FieldError::invalid(
-                        format!("{field}.type"),
-                        found,
-                        "must be object at the root",
-                    ));
-                }
-                if let Err(error) = Schema::custom_resource(schema) {
-                    errors.push(FieldError::invalid(field, Value::Null, error.to_string()));
-                }
+                errors.extend(structural_errors(schema, &field));
             }
         }
     }
@@ -220,6 +210,20 @@ mod tests {
         assert!(validate(&object).is_empty(), "{:?}", validate(&object));
         assert_eq!(object["status"]["storedVersions"], json!(["v1"]));
         assert_eq!(accepted(&object, None, "now")["acceptedNames"]["kind"], "Game");
+    }
+
+    #[test]
+    fn a_schema_that_is_not_structural_is_refused_at_its_place() {
+        let mut object = definition();
+        prepare_create(&mut object, 0);
+        object["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"] = json!({"spec": {}});
+        let errors: Vec<String> = validate(&object).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields"
+            ]
+        );
     }
 
     #[test]
