@@ -7,7 +7,6 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 /// How long one reading may take.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
@@ -21,35 +20,45 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The member, asked about itself now and then.
 pub struct Member {
     client: Client,
-    cached: Mutex<Option<(Instant, Value)>>,
+    facts: Mutex<Value>,
 }
 
 impl Member {
     /// The member behind `client`.
     pub fn new(client: Client) -> Self {
-        Self { client, cached: Mutex::new(None) }
+        Self { client, facts: Mutex::new(json!({})) }
     }
 
-    /// `{"uid", "version", "capacity": {"nodes", "pods"}}`; what could not be read is left out.
+    /// `{"uid", "version", "capacity": {"nodes", "pods"}}` as last read; what could not be read is
+    /// left out.
     ///
     /// The uid is that of the namespace `kube-system`, which lives as long as the cluster. The
     /// capacity counts nodes that are ready and may be scheduled to, and the pods they take.
-    pub async fn facts(&self) -> Value {
-        if let Some((until, facts)) = &*self.cached.lock()
-            && Instant::now() < *until
-        {
-            return facts.clone();
+    pub fn facts(&self) -> Value {
+        self.facts.lock().clone()
+    }
+
+    /// Keeps the facts fresh, for ever. The first reading is the caller's.
+    pub async fn run(&self) {
+        let mut pause = RETRY;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = if self.refresh().await { REFRESH } else { RETRY };
         }
+    }
+
+    /// Reads the facts once. Returns whether nothing was missing.
+    pub async fn refresh(&self) -> bool {
         let (uid, version, capacity) = tokio::join!(self.uid(), self.version(), self.capacity());
-        let keep = if uid.is_some() && version.is_some() { REFRESH } else { RETRY };
-        let mut facts = json!({});
+        let complete = uid.is_some() && version.is_some();
+        let mut facts = self.facts.lock();
+        // What cannot be read now is still what it was.
         for (key, value) in [("uid", uid), ("version", version), ("capacity", capacity)] {
             if let Some(value) = value {
                 facts[key] = value;
             }
         }
-        *self.cached.lock() = Some((Instant::now() + keep, facts.clone()));
-        facts
+        complete
     }
 
     async fn uid(&self) -> Option<Value> {

@@ -10,13 +10,13 @@ pub mod heartbeat;
 pub mod outbox;
 pub mod reporter;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use muster_crds::keys::group;
 use muster_runtime::{Clock, Tasks};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use self::follow::{Update, follow};
@@ -30,6 +30,9 @@ use crate::wire::{VERSION, View};
 
 /// How soon a heartbeat that was not taken is tried again.
 const HEARTBEAT_RETRY: Duration = Duration::from_secs(2);
+
+/// How long the first heartbeat waits for what the member says of itself.
+const FACTS_WAIT: Duration = Duration::from_secs(2);
 
 /// How often the announcement is read again while some kind does not match it. Changes of it are
 /// watched; this is for a hub whose announcement and list crossed.
@@ -96,9 +99,14 @@ impl Link {
             kinds(views, client, followed, reporter, metrics, group).await;
         });
 
+        let member = Arc::new(member);
+        let facts = Arc::clone(&member);
+        tasks.spawn("link-member", async move { facts.run().await });
         tasks.spawn("link-heartbeat", async move {
+            // The first heartbeat should say who this is, but not wait for a member that is slow.
+            let _ = tokio::time::timeout(FACTS_WAIT, member.refresh()).await;
             loop {
-                let facts: Value = member.facts().await;
+                let facts = member.facts();
                 let result =
                     beat(&hub, &federation_namespace, &cluster, heartbeat_interval, &facts, clock.now())
                         .await;

@@ -7,6 +7,7 @@ use kube::api::DynamicObject;
 use kube::{Api, Client};
 use muster_runtime::Tasks;
 use muster_runtime::watch::{Cache, Change, Key, Watch};
+use tokio::time::Instant;
 
 use super::decide::{Link, Want};
 use super::desired::{Desired, Intent};
@@ -24,6 +25,8 @@ pub(super) struct KindMirror {
     pub(super) desired: DesiredSet,
     pub(super) latest: Latest,
     pub(super) records: BTreeMap<Key, Record>,
+    /// When following began.
+    pub(super) since: Instant,
     kind: Arc<Kind>,
     cache: Cache<DynamicObject>,
     /// Objects that must be looked at before the inventory is complete; none when it is.
@@ -50,6 +53,7 @@ impl KindMirror {
             desired: DesiredSet::default(),
             latest: Latest::default(),
             records: BTreeMap::new(),
+            since: Instant::now(),
             kind: Arc::clone(&kind),
             cache,
             uncounted: Some(BTreeSet::new()),

@@ -47,6 +47,13 @@ const MAX_STEPS: usize = 8;
 /// When to look again at an object that waits for one of another kind.
 const BLOCKED_RECHECK: Duration = Duration::from_secs(2);
 
+/// How long a member may take to list a kind before that is reported.
+const UNREADABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// When to look again at an object of a kind that the member does not list. Its first list comes
+/// with a look at everything, so this only keeps the report true.
+const UNREADABLE_RECHECK: Duration = Duration::from_mins(1);
+
 /// One object of one kind: what a worker works on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -188,7 +195,7 @@ impl Mirror {
 
     async fn work(&self, target: &Target) -> Next {
         if self.look(target).is_none() {
-            return Next::Done;
+            return self.unreadable(target);
         }
         let mut next = Next::After(Duration::ZERO);
         for _ in 0..MAX_STEPS {
@@ -199,6 +206,25 @@ impl Mirror {
         }
         self.looked_at(target);
         next
+    }
+
+    /// The member's objects of this kind are not known (yet).
+    fn unreadable(&self, target: &Target) -> Next {
+        let (pause, version) = {
+            let state = self.0.state.read();
+            let Some(mirror) = state.kinds.get(&*target.kind) else { return Next::Done };
+            if !matches!(mirror.desired.want(&target.key), Want::Intent(Intent::Apply(_))) {
+                return Next::Done;
+            }
+            (UNREADABLE_AFTER.saturating_sub(mirror.since.elapsed()), mirror.desired.version_of(&target.key))
+        };
+        if !pause.is_zero() {
+            return Next::After(pause);
+        }
+        let message = format!("the member has not listed {} yet; is the kind installed there?", target.kind);
+        let report = report::unread(target, message, version, self.0.clock.now());
+        self.0.reporter.say(report);
+        Next::After(UNREADABLE_RECHECK)
     }
 
     /// Takes one step; none means: look again at once.

@@ -28,19 +28,7 @@ pub(super) fn of(
     view_version: Option<u64>,
     now: Timestamp,
 ) -> Option<Statement> {
-    let key = ReportKey::new(&target.kind, &target.key);
-    let gone = |message: String| Report {
-        key: key.clone(),
-        word: Word::Removed,
-        message,
-        applied_hash: String::new(),
-        member_uid: String::new(),
-        member_generation: 0,
-        replicas: None,
-        view_version: view_version.map(|version| version.to_string()),
-        observed_at: now,
-        status: None,
-    };
+    let gone = |message| without_object(target, Word::Removed, message, view_version, now);
     match say {
         Say::Nothing => None,
         Say::Gone { message } => Some(Statement::Report(gone(message))),
@@ -49,10 +37,8 @@ pub(super) fn of(
             let ownership = live.map(|live| Ownership::of(live, &target.kind, me));
             let held = live.filter(|_| ownership.as_ref().is_some_and(|owner| owner.tracking().is_some()));
             let (status, note) = bounded(held.and_then(|live| live.data.get("status")));
+            let message = if note.is_empty() { message } else { join(&message, &note) };
             Some(Statement::Report(Report {
-                key,
-                word,
-                message: if note.is_empty() { message } else { join(&message, &note) },
                 applied_hash: held
                     .and_then(ownership::tracking_of)
                     .map(|tracking| tracking.hash)
@@ -60,11 +46,36 @@ pub(super) fn of(
                 member_uid: live.and_then(ResourceExt::uid).unwrap_or_default(),
                 member_generation: live.and_then(|live| live.metadata.generation).unwrap_or_default(),
                 replicas: held.and_then(|live| live.data.pointer("/spec/replicas")?.as_i64()),
-                view_version: view_version.map(|version| version.to_string()),
-                observed_at: now,
                 status,
+                ..without_object(target, word, message, view_version, now)
             }))
         }
+    }
+}
+
+/// The report about an object of a kind that the member cannot be asked about.
+pub(super) fn unread(target: &Target, message: String, view_version: Option<u64>, now: Timestamp) -> Report {
+    without_object(target, Word::RetrievalFailed, message, view_version, now)
+}
+
+fn without_object(
+    target: &Target,
+    word: Word,
+    message: String,
+    view_version: Option<u64>,
+    now: Timestamp,
+) -> Report {
+    Report {
+        key: ReportKey::new(&target.kind, &target.key),
+        word,
+        message,
+        applied_hash: String::new(),
+        member_uid: String::new(),
+        member_generation: 0,
+        replicas: None,
+        view_version: view_version.map(|version| version.to_string()),
+        observed_at: now,
+        status: None,
     }
 }
 

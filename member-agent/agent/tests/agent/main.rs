@@ -1,0 +1,10 @@
+//! The agent against an embedded member and a view that plays the hub. Time is tokio's paused clock.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+
+mod definitions;
+mod link;
+mod mirror;
+mod ownership;
+mod view;
+mod world;
