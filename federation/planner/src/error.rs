@@ -78,7 +78,7 @@ pub enum Problem {
     #[error("{0:?} cannot be overridden: it is never sent to members")]
     NeverSent(String),
     /// An override takes the replicas away, and the member's default of 1 would end the others.
-    #[error("{0:?} takes spec.replicas away: give it a number, or set spec.retainReplicas")]
+    #[error("{0:?} takes spec.replicas away, and the member would fall back to 1: give it a number")]
     RemovesReplicas(String),
     /// An override of something that the template does not have.
     #[error("{path:?} is not in the template{hint}")]

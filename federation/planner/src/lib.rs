@@ -5,6 +5,7 @@
 //! has, and the reasons, in words. What cannot be computed is [`Intent::Hold`]: what runs goes on as it is.
 //!
 //! - [`input`] reads the kinds users write; mistakes become [`InputError`]s that name object and field.
+//! - [`offline`] plans manifests without a hub, for `muster plan`.
 //! - [`render`] makes the object one member gets, [`content_hash`] its hash.
 
 mod canonical;
@@ -14,12 +15,15 @@ mod fnv;
 pub mod input;
 mod kubefed;
 mod model;
+pub mod offline;
 mod placement;
 mod planning;
 mod reason;
 mod render;
 mod result;
 mod selector;
+#[cfg(test)]
+mod testing;
 
 pub use canonical::{Policies, canonical, content_hash};
 pub use error::{InputError, Problem};

@@ -203,7 +203,7 @@ fn holding(entries: &[Entry], seats: &[u32]) -> Vec<Entry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(crate::testing::cases(400))]
 
     #[test]
     fn agrees_with_the_rules_applied_seat_by_seat(entries in fleet(), total in 0..400_u32) {

@@ -4,7 +4,7 @@
 //! an [`crate::InputError`] that names object and field, and [`crate::plan`] holds exactly what depends on it.
 
 mod cluster;
-mod numbers;
+pub(crate) mod numbers;
 mod object;
 mod overrides;
 mod preference;

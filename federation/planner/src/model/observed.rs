@@ -6,7 +6,11 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use muster_crds::ClusterName;
+use serde_json::json;
 use sha2::{Digest, Sha256};
+
+use super::Placement;
+use crate::canonical::canonical;
 
 /// What was recorded and reported about one federated object.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +85,7 @@ pub struct Basis {
     pub division: DivisionKind,
     /// Replicas of the template.
     pub replicas: u32,
-    /// Hash of the placed clusters' names.
+    /// Hash of the placement as written: a cluster that joins or leaves the fleet is no change of it.
     pub placement: u64,
 }
 
@@ -104,20 +108,13 @@ impl DivisionKind {
 }
 
 impl Basis {
-    pub(crate) fn new<'a>(
-        division: DivisionKind,
-        replicas: u32,
-        placed: impl IntoIterator<Item = &'a ClusterName>,
-    ) -> Self {
-        let mut hash = Sha256::new();
-        for name in placed {
-            hash.update(name.as_str());
-            hash.update([0]);
-        }
-        let first: [u8; 8] = std::array::from_fn({
-            let digest = hash.finalize();
-            move |at| digest[at]
-        });
+    pub(crate) fn new(division: DivisionKind, replicas: u32, placement: &Placement) -> Self {
+        let selector = serde_json::to_value(&placement.selector).unwrap_or_default();
+        let names: Option<BTreeSet<&String>> =
+            placement.clusters.as_ref().map(|names| names.iter().collect());
+        let text = canonical(&json!([names, selector]));
+        let digest = Sha256::digest(text);
+        let first: [u8; 8] = std::array::from_fn(|at| digest[at]);
         Self { division, replicas, placement: u64::from_be_bytes(first) }
     }
 }

@@ -122,9 +122,7 @@ fn planned(
         return no(ReasonCode::AwaitingInventory.as_str(), message);
     }
     if plan.shortage > 0 {
-        let message =
-            format!("{} of {} replicas have no place", plan.shortage, plan.total.max(plan.shortage));
-        return no("Shortage", message);
+        return no("Shortage", shortage(plan, allotments));
     }
     let clusters = standings.len();
     match mode {
@@ -145,6 +143,16 @@ fn planned(
             ),
             None => yes("Divided", format!("{total} replicas over {clusters} clusters")),
         },
+    }
+}
+
+fn shortage(plan: &Plan, allotments: &[Allotment]) -> String {
+    let placed: u64 = allotments.iter().map(|allotment| u64::from(allotment.seats)).sum();
+    let unplaced = plan.total.saturating_sub(placed);
+    if unplaced > 0 {
+        format!("{unplaced} of {} replicas have no place", plan.total)
+    } else {
+        format!("minReplicas ask for {} replicas more than the total of {} leaves", plan.shortage, plan.total)
     }
 }
 

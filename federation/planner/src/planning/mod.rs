@@ -5,8 +5,6 @@ mod explain;
 mod leaving;
 mod seats;
 mod standing;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -114,7 +112,7 @@ impl<'a> Snapshot<'a> {
             let total = preference.total.unwrap_or(replicas);
             return Situation::Divide(Mode::Divide { preference, replicas, total });
         }
-        let divided = Basis::new(DivisionKind::Divided, replicas, &self.placed.clusters);
+        let divided = Basis::new(DivisionKind::Divided, replicas, &self.object.placement);
         if self.observed.basis == Some(divided) {
             return Situation::Divide(Mode::Keep { replicas });
         }
@@ -188,10 +186,10 @@ impl<'a> Snapshot<'a> {
             Mode::NoReplicas => None,
             Mode::Keep { .. } => self.observed.basis,
             Mode::Duplicate { replicas, .. } => {
-                Some(Basis::new(DivisionKind::Duplicated, replicas, &self.placed.clusters))
+                Some(Basis::new(DivisionKind::Duplicated, replicas, &self.object.placement))
             }
             Mode::Divide { replicas, .. } => {
-                Some(Basis::new(DivisionKind::Divided, replicas, &self.placed.clusters))
+                Some(Basis::new(DivisionKind::Divided, replicas, &self.object.placement))
             }
         };
         plan

@@ -123,11 +123,12 @@ fn divide(
         })
         .sum();
     let free = u32::try_from(u64::from(total).saturating_sub(fixed)).unwrap_or(0);
+    let key = snapshot.object.key.to_string();
     let candidates: Vec<Candidate<'_>> = standings
         .iter()
         .enumerate()
         .filter(|(_, standing)| is_open(standing))
-        .map(|(at, standing)| candidate(snapshot, preference, at, standing))
+        .map(|(at, standing)| candidate(snapshot, preference, &key, at, standing))
         .collect();
     let (open, shortage, mut findings) = match preference.algorithm {
         Algorithm::Webster => webster(preference, &candidates, free),
@@ -151,6 +152,7 @@ fn divide(
 fn candidate<'a>(
     snapshot: &Snapshot<'_>,
     preference: &'a Preference,
+    key: &str,
     at: usize,
     standing: &'a Standing<'a>,
 ) -> Candidate<'a> {
@@ -163,7 +165,7 @@ fn candidate<'a>(
         unselected,
         room: capacity.map(crate::model::Capacity::room),
         unscheduled: capacity.map_or(0, |capacity| capacity.unscheduled),
-        hash: tie_hash(standing.name.as_str(), &snapshot.object.key.to_string()),
+        hash: tie_hash(standing.name.as_str(), key),
     }
 }
 
