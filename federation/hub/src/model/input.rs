@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -191,6 +192,11 @@ impl TypeConfigInput {
 /// The trait's method, not the type's own of the same name, is the lenient one.
 pub(crate) fn lenient<T: DeserializeOwned + Default>(part: Option<&serde_json::Value>) -> T {
     part.and_then(|part| T::deserialize(part).ok()).unwrap_or_default()
+}
+
+/// A time as the API stores it: in whole seconds. What is written then is what is read back.
+pub(crate) fn stamp(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// The conditions without what only says when somebody looked.

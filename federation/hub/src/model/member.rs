@@ -12,6 +12,7 @@ use muster_planner::Contact;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::input::stamp;
 use super::kind::KindId;
 use super::report::{Held, KindReports, Knowledge};
 use super::view::View;
@@ -182,7 +183,7 @@ impl Member {
             }
         };
         for condition in judged {
-            conditions::set_condition(&mut status.conditions, condition, now);
+            conditions::set_condition(&mut status.conditions, condition, stamp(now));
         }
         let about = &self.about;
         status.member_uid = about.uid.clone().or(status.member_uid);

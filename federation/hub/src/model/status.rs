@@ -10,7 +10,7 @@ use muster_planner::Contact;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::input::{Head, settled};
+use super::input::{Head, settled, stamp};
 use super::intent::{Hold, Intent};
 use super::report::Held;
 use super::view::Entry;
@@ -330,7 +330,7 @@ fn conditions_of(input: &StatusInput<'_>, rows: &[Row], now: Timestamp) -> Vec<C
         result.extend(conditions::find(&input.live.conditions, &condition.type_).cloned());
         let message = condition.message.as_deref().map(cut);
         let condition = Condition { message, ..condition.observed(Some(input.head.generation)) };
-        conditions::set_condition(&mut result, condition, now);
+        conditions::set_condition(&mut result, condition, stamp(now));
     }
     result
 }

@@ -9,7 +9,7 @@ use muster_crds::Tombstone as TombstoneObject;
 use muster_crds::muster::TombstoneSpec;
 use muster_crds::names::{ClusterName, Namespace, ObjectKey, ObjectName};
 
-use super::input::Feed;
+use super::input::{Feed, stamp};
 use super::intent::{Intent, Removal, RemovalPolicy};
 use super::kind::KindId;
 use super::timers::Timer;
@@ -155,7 +155,7 @@ impl Model {
         now: Timestamp,
     ) {
         let name = tombstone_name(id, key, &source.uid);
-        let expires = now.checked_add(self.settings.tombstone_ttl).unwrap_or(Timestamp::MAX);
+        let expires = stamp(now).checked_add(self.settings.tombstone_ttl).unwrap_or(Timestamp::MAX);
         let known = self.tombstones.entry(name.clone()).or_insert_with(|| Tombstone {
             kind: id.clone(),
             key: key.clone(),

@@ -5,7 +5,7 @@ use muster_crds::conditions::{self, Condition};
 use muster_crds::core_kubefed::{ControllerState, FederatedTypeConfigStatus};
 use muster_crds::keys::condition;
 
-use super::input::{Feed, TypeConfigInput};
+use super::input::{Feed, TypeConfigInput, stamp};
 use super::kind::KindId;
 use super::writes::WriteKey;
 use super::{Model, Source};
@@ -81,7 +81,11 @@ impl Model {
         match problem {
             Some((reason, message)) => {
                 let condition = Condition::new(condition::NOT_YET_FEDERATED, true, reason, message);
-                conditions::set_condition(&mut status.conditions, condition.observed(input.generation), now);
+                conditions::set_condition(
+                    &mut status.conditions,
+                    condition.observed(input.generation),
+                    stamp(now),
+                );
             }
             None => {
                 conditions::remove_condition(&mut status.conditions, condition::NOT_YET_FEDERATED);

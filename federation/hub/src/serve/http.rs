@@ -260,6 +260,10 @@ async fn reports(
         return Err(too_many(wait));
     }
     let body = read(request.into_body(), MAX_REPORTS_BYTES).await?;
+    // A list of fields would also be read as this struct.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Status::bad_request("the body is not a ReportList: not an object"));
+    }
     let list: ReportList = serde_json::from_slice(&body)
         .map_err(|error| Status::bad_request(format!("the body is not a ReportList: {error}")))?;
     if list.items.len() > MAX_ITEMS {

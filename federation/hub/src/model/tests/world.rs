@@ -89,7 +89,7 @@ impl World {
 
     /// A hub API with nothing in it, and a model that has read nothing.
     pub(super) fn empty() -> Self {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now: Timestamp = "2026-01-01T00:00:00.123456789Z".parse().unwrap();
         Self {
             model: Model::new(&Settings::default(), FederatedKind::built_in(), "hub-uid", 1, now),
             now,
