@@ -6,6 +6,7 @@
 mod defaults;
 #[cfg(test)]
 mod generate;
+mod protobuf;
 mod quantity;
 mod validate;
 
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::schema::{Schema, parse_components};
 
 pub use defaults::default;
+pub use protobuf::{MEDIA_TYPE as PROTOBUF, ProtobufError, decode_protobuf};
 pub use validate::validate;
 
 /// A group, a version and a kind.

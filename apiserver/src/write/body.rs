@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::{Status, schema};
+use crate::{Status, builtin, schema};
 
 /// What bodies of create, update and delete may be.
 const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
@@ -31,6 +31,11 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Input, Status> 
     match media_type(headers).as_str() {
         "" | "application/json" | "*/*" => decode_json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => decode_yaml(body),
+        // The few kinds that kubectl can create from its command line; everything else is to be JSON.
+        builtin::PROTOBUF => match builtin::decode_protobuf(body) {
+            Ok(value) => Ok(Input { value, duplicates: Vec::new() }),
+            Err(_) => Err(Status::unsupported_media_type(&JSON_OR_YAML)),
+        },
         _ => Err(Status::unsupported_media_type(&JSON_OR_YAML)),
     }
 }
