@@ -115,7 +115,7 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
 /// `lastUpdateTime` and `lastProbeTime` changed, that is, whether the status is worth a write.
 pub fn set_condition(conditions: &mut Vec<Condition>, condition: Condition, now: Timestamp) -> bool {
     let Some(old) = conditions.iter_mut().find(|old| old.type_ == condition.type_) else {
-        conditions.push(Condition { last_transition_time: Some(Time(now)), ..condition });
+        conditions.push(Condition { last_transition_time: Some(stamp(now)), ..condition });
         return true;
     };
     let kept = old.last_transition_time.take().filter(|_| old.status == condition.status);
@@ -123,8 +123,13 @@ pub fn set_condition(conditions: &mut Vec<Condition>, condition: Condition, now:
         || old.reason != condition.reason
         || old.message != condition.message
         || old.observed_generation != condition.observed_generation;
-    *old = Condition { last_transition_time: Some(kept.unwrap_or(Time(now))), ..condition };
+    *old = Condition { last_transition_time: Some(kept.unwrap_or_else(|| stamp(now))), ..condition };
     changed
+}
+
+/// A time as Kubernetes stores it: whole seconds. A finer one would differ from what comes back of it.
+pub fn stamp(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 /// Takes the condition of this type out; answers whether it was there.
@@ -181,5 +186,14 @@ mod tests {
         assert!(!remove_condition(&mut conditions, "Ready"));
         assert_eq!(find(&conditions, "Planned").unwrap().status, "Unknown");
         assert!(!is_true(&conditions, "Ready"));
+    }
+
+    #[test]
+    fn a_transition_time_is_what_comes_back_after_storing_it() {
+        let mut conditions = Vec::new();
+        let now: Timestamp = "2026-01-01T00:00:00.987654321Z".parse().unwrap();
+        set_condition(&mut conditions, Condition::new("Ready", true, "Up", ""), now);
+        let stored = serde_json::to_value(&conditions).unwrap();
+        assert_eq!(serde_json::from_value::<Vec<Condition>>(stored).unwrap(), conditions);
     }
 }
