@@ -1,8 +1,8 @@
 //! The status of a federated object, computed from what is planned, shown and reported.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use muster_crds::conditions::{self, Condition, stamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use muster_crds::conditions::{self, Condition};
 use muster_crds::keys::{condition, reason, word};
 use muster_crds::names::ClusterName;
 use muster_crds::types_kubefed::{ClusterStatus, FederatedStatus, PlanStatus};
@@ -231,7 +231,7 @@ fn numbers(status: &mut ClusterStatus, row: &RowInput<'_>, stored: Option<&Clust
         status.replicas = Some(numbers.replicas);
         status.ready_replicas = Some(numbers.ready);
         status.updated_replicas = Some(numbers.updated);
-        status.last_report_time = Some(stamp(held.at));
+        status.last_report_time = Some(Time(held.at));
     } else if let Some(stored) = stored {
         status.replicas = stored.replicas;
         status.ready_replicas = stored.ready_replicas;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use muster_crds::Tombstone as TombstoneObject;
-use muster_crds::conditions::stamp;
 use muster_crds::muster::TombstoneSpec;
 use muster_crds::names::{ClusterName, Namespace, ObjectKey, ObjectName};
 
@@ -88,7 +88,7 @@ impl Tombstone {
             policy: Some(self.removal.policy.word().to_owned()),
             options: self.removal.options.clone().map(serde_json::Value::Object),
             clusters: self.clusters.iter().map(ToString::to_string).collect(),
-            expires: (self.expires != Timestamp::MAX).then_some(stamp(self.expires)),
+            expires: (self.expires != Timestamp::MAX).then_some(Time(self.expires)),
             malformed: Vec::new(),
         }
     }
