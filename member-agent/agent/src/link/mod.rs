@@ -105,6 +105,7 @@ impl Link {
         tasks.spawn("link-heartbeat", async move {
             // The first heartbeat should say who this is, but not wait for a member that is slow.
             let _ = tokio::time::timeout(FACTS_WAIT, member.refresh()).await;
+            let mut heard = true;
             loop {
                 let facts = member.facts();
                 let result =
@@ -117,11 +118,14 @@ impl Link {
                         heartbeat_interval
                     }
                     Beat::NoHub(reason) => {
-                        tracing::warn!(reason, "the hub does not answer");
+                        if heard {
+                            tracing::warn!(reason, "the hub does not answer");
+                        }
                         HEARTBEAT_RETRY.min(heartbeat_interval)
                     }
                 };
-                mirror.set_hub_answers(!matches!(result, Beat::NoHub(_)));
+                heard = !matches!(result, Beat::NoHub(_));
+                mirror.set_hub_answers(heard);
                 tokio::time::sleep(pause).await;
             }
         });
