@@ -1,2 +1,51 @@
 //! The binary `muster`.
-fn main() {}
+
+mod args;
+mod clients;
+mod crds;
+mod error;
+mod explain;
+mod output;
+mod plan;
+mod sandbox;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use muster_runtime::telemetry;
+
+use crate::args::{Arguments, Command};
+use crate::error::CliError;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::init(telemetry::Format::Text, arguments.command.log_filter());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&format!("cannot start the async runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    // Boxed: the futures of whole commands are large, and there is one.
+    match runtime.block_on(Box::pin(run(arguments))) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
+    let Arguments { connection, command } = arguments;
+    match command {
+        Command::Sandbox(options) => Box::pin(sandbox::run(options)).await,
+        Command::Plan(options) => plan::run(&connection, &options),
+        Command::Status(options) => status::run(&connection, options.name.as_deref()).await,
+        Command::Explain(options) => explain::run(&connection, &options.target).await,
+        Command::Crds(options) => crds::run(&connection, options.action).await,
+    }
+}

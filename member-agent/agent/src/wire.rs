@@ -330,11 +330,6 @@ impl fmt::Display for RootHash {
     }
 }
 
-/// The hub's epoch that a version of the view belongs to: its bits above the fortieth.
-pub fn epoch_of(version: u64) -> u64 {
-    version >> 40
-}
-
 /// A number that some clients write as text, since it may exceed what JavaScript holds exactly.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]

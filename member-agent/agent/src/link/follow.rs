@@ -94,12 +94,7 @@ pub async fn follow(api: Api<DynamicObject>, name: &str, mut on: impl FnMut(Upda
                 }
             }
             Err(error) => {
-                // Once: it is tried again until it works, and what is said every second is not read.
-                if long || pauses.failures == 0 {
-                    tracing::warn!(view = name, %error, "view interrupted");
-                } else {
-                    tracing::debug!(view = name, %error, "view still interrupted");
-                }
+                tracing::warn!(view = name, %error, "view interrupted");
                 on(Update::Lost);
             }
         }

@@ -45,7 +45,6 @@ pub async fn beat(
         Ok(Err(kube::Error::Api(status))) if status.code < 500 => {
             Beat::Refused(format!("the hub answered {}: {}", status.code, status.message))
         }
-        Ok(Err(kube::Error::Api(status))) => Beat::NoHub(status.message),
         Ok(Err(error)) => Beat::NoHub(error.to_string()),
         Err(_) => Beat::NoHub(format!("no answer within {} s", DEADLINE.as_secs())),
     }

@@ -105,7 +105,6 @@ impl Link {
         tasks.spawn("link-heartbeat", async move {
             // The first heartbeat should say who this is, but not wait for a member that is slow.
             let _ = tokio::time::timeout(FACTS_WAIT, member.refresh()).await;
-            let mut heard = true;
             loop {
                 let facts = member.facts();
                 let result =
@@ -118,14 +117,11 @@ impl Link {
                         heartbeat_interval
                     }
                     Beat::NoHub(reason) => {
-                        if heard {
-                            tracing::warn!(reason, "the hub does not answer");
-                        }
+                        tracing::warn!(reason, "the hub does not answer");
                         HEARTBEAT_RETRY.min(heartbeat_interval)
                     }
                 };
-                heard = !matches!(result, Beat::NoHub(_));
-                mirror.set_hub_answers(heard);
+                mirror.set_hub_answers(!matches!(result, Beat::NoHub(_)));
                 tokio::time::sleep(pause).await;
             }
         });

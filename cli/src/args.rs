@@ -1,0 +1,198 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use muster_sandbox::Scheduling;
+use muster_sandbox::data_dir::DEFAULT_LISTEN;
+
+/// Game servers in many Kubernetes clusters.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which cluster, which namespace, and how to print.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Connection {
+    /// Kubeconfig file [default: $KUBECONFIG, then .muster/kubeconfig, then ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: for hub commands the context "hub" where there is one, else the current one]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Namespace [default: all, or the context's where one object is named]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// How to print
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For both
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a hub and its member clusters in this process, with simulated nodes
+    Sandbox(SandboxOptions),
+    /// Show what the planner makes of manifests, without any cluster
+    Plan(PlanOptions),
+    /// Show each federated object: planned, replicas, ready, updated in every cluster
+    Status(StatusOptions),
+    /// Show why each cluster of a federated object has its number, and what it waits for
+    Explain(ExplainOptions),
+    /// Print the CustomResourceDefinitions of Muster's kinds, or apply them
+    Crds(CrdsOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SandboxOptions {
+    /// Manifests to apply: files or folders; may be given several times [default: the talk's example]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) apply: Vec<PathBuf>,
+    /// Where the kubeconfig is written
+    #[arg(long, value_name = "DIR", default_value = ".muster")]
+    pub(crate) data_dir: PathBuf,
+    /// Where to listen; port 0 takes the last port of the data directory if it is free, else any
+    #[arg(long, value_name = "ADDR", default_value_t = DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// Exit when every applied federated object is Ready: 0 then, 1 at the timeout
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How long --once waits
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// What everything random is drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// From a pod's binding until it is ready
+    #[arg(long, value_name = "MIN..MAX", default_value = "200ms..1500ms", value_parser = duration_range)]
+    pub(crate) pod_start: DurationRange,
+    /// Who places pods on nodes
+    #[arg(long, value_name = "WHO", default_value = "embedded")]
+    pub(crate) scheduler: SchedulerChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanOptions {
+    /// Manifests: files, folders, or - for standard input
+    #[arg(short, long, value_name = "PATH", required = true, num_args = 1..)]
+    pub(crate) filename: Vec<PathBuf>,
+    /// What clusters hold now: JSON {cluster: {replicas?, capacity?}}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) observed: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusOptions {
+    /// Name of one federated object
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    /// What to explain, such as federatedgamestatefulset/gamecenter or gamestatefulset/gamecenter
+    #[arg(value_name = "KIND/NAME")]
+    pub(crate) target: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrdsOptions {
+    #[command(subcommand)]
+    pub(crate) action: Option<CrdsAction>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum CrdsAction {
+    /// Apply them to the cluster of the context
+    Apply,
+}
+
+/// Who places pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchedulerChoice {
+    /// The sandbox's own scheduler
+    Embedded,
+    /// Nobody; pods stay Pending until they are bound by hand
+    None,
+}
+
+/// Two durations, the first not longer than the second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DurationRange(pub(crate) std::ops::RangeInclusive<Duration>);
+
+// === impl Command ===
+
+impl Command {
+    /// What is logged where the user does not say. The sandbox's own output tells what happens; logs
+    /// of its parts would hide it.
+    pub(crate) fn log_filter(&self) -> &'static str {
+        match self {
+            Self::Sandbox(_) => "error",
+            _ => "warn",
+        }
+    }
+}
+
+impl From<SchedulerChoice> for Scheduling {
+    fn from(choice: SchedulerChoice) -> Self {
+        match choice {
+            SchedulerChoice::Embedded => Self::Embedded,
+            SchedulerChoice::None => Self::None,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| {
+        format!("{text:?} is not a duration; write a number and a unit, such as 500ms, 3s or 2m")
+    })?;
+    Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))
+}
+
+fn duration_range(text: &str) -> Result<DurationRange, String> {
+    let (low, high) = text.split_once("..").ok_or_else(|| {
+        format!("{text:?} is not a range of durations; write the least and the most, such as 200ms..1500ms")
+    })?;
+    let (low, high) = (duration(low)?, duration(high)?);
+    if low > high {
+        return Err(format!("{text:?}: the least is longer than the most"));
+    }
+    Ok(DurationRange(low..=high))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_ranges_say_what_is_wrong_with_them() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
+        assert!(duration("3").unwrap_err().contains("such as 500ms"));
+        assert!(duration_range("2s..1s").unwrap_err().contains("longer"));
+        assert_eq!(duration_range("0s..1s"), Ok(DurationRange(Duration::ZERO..=Duration::from_secs(1))));
+    }
+}

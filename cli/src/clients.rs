@@ -1,0 +1,60 @@
+//! Which cluster a command talks to.
+
+use std::path::PathBuf;
+
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use muster_runtime::client;
+use muster_sandbox::kubeconfig::HUB;
+
+use crate::args::Connection;
+use crate::error::CliError;
+
+/// How the command line calls itself to API servers.
+const USER_AGENT: &str = concat!("muster/", env!("CARGO_PKG_VERSION"));
+
+/// A client, and the namespace that its context names.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) default_namespace: String,
+    pub(crate) context: String,
+}
+
+/// A client for the hub: the given context, else `hub` where the kubeconfig has it, else the current one.
+pub(crate) async fn hub(connection: &Connection) -> Result<Connected, CliError> {
+    connect(connection, Some(HUB)).await
+}
+
+/// A client for the given context, else for the current one.
+pub(crate) async fn current(connection: &Connection) -> Result<Connected, CliError> {
+    connect(connection, None).await
+}
+
+async fn connect(connection: &Connection, preferred: Option<&str>) -> Result<Connected, CliError> {
+    let path = kubeconfig(connection).ok_or(CliError::NoKubeconfig)?;
+    let failed = |source| CliError::Kubeconfig { path: path.clone(), source: Box::new(source) };
+    let file = Kubeconfig::read_from(&path).map_err(failed)?;
+    let has = |name: &str| file.contexts.iter().any(|context| context.name == name);
+    let preferred = preferred.filter(|name| has(name)).map(str::to_owned);
+    let context = connection.context.clone().or(preferred).or_else(|| file.current_context.clone());
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(file, &options).await.map_err(failed)?;
+    let default_namespace = config.default_namespace.clone();
+    let client = client::connect(config, USER_AGENT)?;
+    Ok(Connected { client, default_namespace, context: context.unwrap_or_default() })
+}
+
+/// The first kubeconfig there is. One that was asked for is used even when it is missing, so that the
+/// error names it.
+fn kubeconfig(connection: &Connection) -> Option<PathBuf> {
+    if let Some(asked) = &connection.kubeconfig {
+        return Some(asked.clone());
+    }
+    if let Some(paths) = std::env::var_os("KUBECONFIG")
+        && let Some(first) = std::env::split_paths(&paths).find(|path| !path.as_os_str().is_empty())
+    {
+        return Some(first);
+    }
+    let home = std::env::home_dir().map(|home| home.join(".kube/config"));
+    [Some(PathBuf::from(".muster/kubeconfig")), home].into_iter().flatten().find(|path| path.is_file())
+}
