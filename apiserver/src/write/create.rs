@@ -52,7 +52,7 @@ impl Inner {
         let rules = target.rules();
         let now = self.time();
         let now_text = stamp(now);
-        self.admit(resource, &target.key)?;
+        self.admit(resource, target.key.namespace.as_deref(), text(&value, "/metadata/name"))?;
         meta::normalize(&mut value);
         if let Some(metadata) = value["metadata"].as_object_mut() {
             for field in
@@ -112,12 +112,12 @@ impl Inner {
     }
 
     /// Nothing is created in a namespace that does not exist or is going away, nor of a kind that is.
-    fn admit(&self, resource: &Resource, key: &Key) -> Result<(), Status> {
+    fn admit(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Result<(), Status> {
         if resource.custom && self.lifecycle.is_definition_terminating(&resource.stored_as) {
             let message = "create not allowed while custom resource definition is terminating";
             return Err(Status { message: message.to_owned(), ..Status::method_not_allowed() });
         }
-        let Some(namespace) = key.namespace.as_deref() else { return Ok(()) };
+        let Some(namespace) = namespace else { return Ok(()) };
         let namespaces = GroupResource::new("", "namespaces");
         let Some(found) = self.store.get(&namespaces, &Key::cluster(namespace))? else {
             return Err(Status::not_found(&namespaces, namespace));
@@ -126,7 +126,7 @@ impl Inner {
             let why = format!(
                 "unable to create new content in namespace {namespace} because it is being terminated"
             );
-            let mut status = Status::forbidden(&resource.group_resource(), &key.name, &why);
+            let mut status = Status::forbidden(&resource.group_resource(), name, &why);
             status.details.causes.push(Cause {
                 reason: "NamespaceTerminating".to_owned(),
                 message: format!("namespace {namespace} is being terminated"),
