@@ -45,11 +45,11 @@ pub(crate) fn refresh(object: &mut Value, applied: &Value) {
     let mut applied = applied.clone();
     if let Some(Value::Object(annotations)) = applied.pointer_mut("/metadata/annotations") {
         annotations.remove(LAST_APPLIED);
-        if annotations.is_empty()
-            && let Some(Value::Object(metadata)) = applied.get_mut("metadata")
-        {
-            metadata.remove("annotations");
-        }
+    }
+    if let Some(Value::Object(metadata)) = applied.get_mut("metadata")
+        && metadata.get("annotations").is_some_and(Value::is_null)
+    {
+        metadata.remove("annotations");
     }
     let text = format!("{applied}\n");
     if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {

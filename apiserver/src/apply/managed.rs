@@ -1,5 +1,6 @@
 //! The list `metadata.managedFields`: who owns which fields, by which operation, since when.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ pub(crate) enum Operation {
 }
 
 /// What tells entries apart. A manager that applies has one entry whatever version it applies.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ManagerId {
     pub(crate) manager: String,
     pub(crate) operation: Operation,
@@ -62,6 +63,25 @@ impl ManagerId {
             version: version.to_owned(),
             subresource: subresource.unwrap_or_default().to_owned(),
         }
+    }
+}
+
+/// By name; of one name the entries of sub-resources first, as in Kubernetes. Conflicts are listed in this
+/// order, and entries of one second grow old in it.
+impl Ord for ManagerId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.manager
+            .cmp(&other.manager)
+            .then_with(|| self.operation.cmp(&other.operation))
+            .then_with(|| self.version.cmp(&other.version))
+            .then_with(|| self.subresource.is_empty().cmp(&other.subresource.is_empty()))
+            .then_with(|| self.subresource.cmp(&other.subresource))
+    }
+}
+
+impl PartialOrd for ManagerId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

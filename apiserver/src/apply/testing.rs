@@ -1,5 +1,7 @@
 //! Schemas and generators that tests of patches and apply share.
 
+use std::sync::{Arc, LazyLock};
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -9,7 +11,11 @@ use super::set::PathSet;
 use crate::schema::Schema;
 
 /// Something like a pod and its owner: every kind of list and map.
-pub(crate) fn pod_schema() -> Schema {
+pub(crate) fn pod_schema() -> Arc<Schema> {
+    POD_SCHEMA.clone()
+}
+
+static POD_SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let string = json!({"type": "string"});
     let strings = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let ports = json!({
@@ -33,7 +39,7 @@ pub(crate) fn pod_schema() -> Schema {
         }},
     });
     let finalizers = json!({"type": "array", "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge", "items": string});
-    Schema::parse(&json!({"type": "object", "properties": {
+    let schema = Schema::parse(&json!({"type": "object", "properties": {
         "apiVersion": string, "kind": string,
         "metadata": {"type": "object", "properties": {
             "name": string, "namespace": string, "uid": string, "resourceVersion": string, "generation": {"type": "integer"},
@@ -63,8 +69,9 @@ pub(crate) fn pod_schema() -> Schema {
             },
         }},
     }}))
-    .unwrap()
-}
+    .unwrap();
+    Arc::new(schema)
+});
 
 /// Any JSON, from a few names and values so that two of them have something in common.
 pub(crate) fn any_json() -> impl Strategy<Value = Value> {
@@ -87,6 +94,64 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
 /// Any JSON object.
 pub(crate) fn object() -> impl Strategy<Value = Value> {
     btree_map(field_name(), any_json(), 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect()))
+}
+
+/// Part of an object that fits [`pod_schema`].
+pub(crate) fn pod_part() -> impl Strategy<Value = Value> {
+    let word = || proptest::sample::select(vec!["a", "b", "c"]);
+    let port = (
+        1i64..3,
+        proptest::option::of(proptest::sample::select(vec!["TCP", "UDP"])),
+        proptest::option::of(word()),
+    );
+    let ports = vec(port, 0..3).prop_map(|ports| {
+        let mut seen = std::collections::BTreeSet::new();
+        ports
+            .into_iter()
+            .filter(|(port, protocol, _)| seen.insert((*port, protocol.unwrap_or("TCP"))))
+            .map(|(port, protocol, name)| {
+                without_nulls(json!({"containerPort": port, "protocol": protocol, "name": name}))
+            })
+            .collect::<Value>()
+    });
+    let container =
+        (proptest::option::of(word()), proptest::option::of(vec(word(), 0..3)), proptest::option::of(ports));
+    let containers = vec((word(), container), 0..4).prop_map(|containers| {
+        let mut seen = std::collections::BTreeSet::new();
+        containers
+            .into_iter()
+            .filter(|(name, _)| seen.insert(*name))
+            .map(|(name, (image, args, ports))| {
+                without_nulls(json!({"name": name, "image": image, "args": args, "ports": ports}))
+            })
+            .collect::<Value>()
+    });
+    let words = || btree_map(word(), word(), 0..3);
+    let finalizers = proptest::sample::subsequence(vec!["a", "b", "c"], 0..3).prop_shuffle();
+    let metadata = (proptest::option::of(words()), proptest::option::of(finalizers))
+        .prop_map(|(labels, finalizers)| without_nulls(json!({"labels": labels, "finalizers": finalizers})));
+    let spec = (
+        proptest::option::of(0i64..3),
+        proptest::option::of(words()),
+        proptest::option::of(containers),
+        proptest::option::of(any_json()),
+        proptest::option::of(word()),
+    )
+        .prop_map(|(replicas, selector, containers, template, strategy)| {
+            without_nulls(json!({
+                "replicas": replicas, "selector": selector, "containers": containers,
+                "template": template.map(|any| json!({ "any": any })), "strategy": strategy.map(|kind| json!({"type": kind})),
+            }))
+        });
+    (proptest::option::of(metadata), proptest::option::of(spec))
+        .prop_map(|(metadata, spec)| without_nulls(json!({"metadata": metadata, "spec": spec})))
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => other,
+    }
 }
 
 /// The name of a field, often one that [`pod_schema`] knows, sometimes a directive of a patch.

@@ -194,8 +194,9 @@ impl Container<'_> {
             }
             Self::List(items) if key == "-" => items.push(value),
             Self::List(items) => {
-                let index = parse_index(&key)
-                    .ok_or_else(|| format!("value was not a proper array index: '{key}': invalid syntax"))?;
+                let index = parse_index(&key).ok_or_else(|| {
+                    format!("value was not a proper array index: '{key}': {}", no_number(&key))
+                })?;
                 let position = resolve(index, items.len() + 1).ok_or_else(|| invalid_index(index))?;
                 items.insert(position, value);
             }
@@ -235,8 +236,12 @@ fn unescape(step: &str) -> String {
 }
 
 fn existing_index(key: &str, len: usize) -> Result<usize, String> {
-    let index = parse_index(key).ok_or_else(|| format!("strconv.Atoi: parsing {key:?}: invalid syntax"))?;
+    let index = parse_index(key).ok_or_else(|| no_number(key))?;
     resolve(index, len).ok_or_else(|| invalid_index(index))
+}
+
+fn no_number(key: &str) -> String {
+    format!("strconv.Atoi: parsing {key:?}: invalid syntax")
 }
 
 fn invalid_index(index: i64) -> String {

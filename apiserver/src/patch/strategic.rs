@@ -175,24 +175,30 @@ fn check_order(patch: &[Value], order: &[Value], key: Option<&str>) -> Result<()
     if order.is_empty() || patch.is_empty() {
         return Ok(());
     }
-    let mut wanted = order.iter();
-    for element in patch.iter().filter(|element| element.get(PATCH).is_none()) {
-        let mut found = false;
-        for other in wanted.by_ref() {
-            if same_key(element, other, key)? {
-                found = true;
-                break;
-            }
+    let kept: Vec<&Value> = patch.iter().filter(|element| !is_deletion(element)).collect();
+    let (mut next, mut place) = (0, 0);
+    while next < kept.len() && place < order.len() {
+        if kept[next].get(PATCH).is_some() {
+            next += 1;
+            continue;
         }
-        if !found {
-            return Err(PatchError::Inconsistent(format!(
-                "The order in patch list:\n{}\n doesn't match {SET_ELEMENT_ORDER} list:\n{}\n",
-                go_format::plain(&Value::Array(patch.to_vec())),
-                go_format::plain(&Value::Array(order.to_vec())),
-            )));
+        if same_key(kept[next], &order[place], key)? {
+            next += 1;
         }
+        place += 1;
+    }
+    if next < kept.len() {
+        return Err(PatchError::Inconsistent(format!(
+            "The order in patch list:\n{}\n doesn't match {SET_ELEMENT_ORDER} list:\n{}\n",
+            go_format::plain(&Value::Array(patch.to_vec())),
+            go_format::plain(&Value::Array(order.to_vec())),
+        )));
     }
     Ok(())
+}
+
+fn is_deletion(element: &Value) -> bool {
+    element.get(PATCH).and_then(Value::as_str) == Some("delete")
 }
 
 fn same_key(left: &Value, right: &Value, key: Option<&str>) -> Result<bool, PatchError> {
