@@ -11,6 +11,7 @@ use muster_crds::ClusterName;
 use muster_runtime::{Clock, Tasks, client, telemetry};
 use serde_json::{Value, json};
 
+use crate::chaos::Faults;
 use crate::view::FakeView;
 
 /// Everything a test needs.
@@ -18,6 +19,8 @@ pub(crate) struct World {
     pub view: FakeView,
     pub cluster: Cluster,
     pub clock: Clock,
+    /// What stands between the agent and its member.
+    pub(crate) faults: Option<Faults>,
     tasks: Tasks,
     agent: Tasks,
 }
@@ -42,19 +45,28 @@ impl World {
         let token = tasks.token();
         tasks.spawn("cluster", async move { run.run(token).await });
         let view = FakeView::new(clock.clone());
-        Self { view, cluster, clock, agent: tasks.child(), tasks }
+        Self { view, cluster, clock, faults: None, agent: tasks.child(), tasks }
     }
 
     /// Starts the agent, and waits until it is at rest.
     pub(crate) async fn start_agent(&mut self) -> Agent {
-        self.agent = self.tasks.child();
-        let member = client::in_process(self.cluster.router(), "muster-agent/test").unwrap();
-        let cluster = ClusterName::new("a").unwrap();
-        let config = AgentConfig::new(cluster, Some(self.view.client()), member, self.clock.clone());
-        let agent = Agent::start(config, &self.agent).unwrap();
+        let agent = self.start_agent_somehow();
         self.settle().await;
         assert!(agent.pending().is_empty(), "still starting: {:?}", agent.pending());
         agent
+    }
+
+    /// Starts the agent.
+    pub(crate) fn start_agent_somehow(&mut self) -> Agent {
+        self.agent = self.tasks.child();
+        let router = match &self.faults {
+            Some(faults) => faults.between(self.cluster.router()),
+            None => self.cluster.router(),
+        };
+        let member = client::in_process(router, "muster-agent/test").unwrap();
+        let cluster = ClusterName::new("a").unwrap();
+        let config = AgentConfig::new(cluster, Some(self.view.client()), member, self.clock.clone());
+        Agent::start(config, &self.agent).unwrap()
     }
 
     /// Stops the agent.
@@ -89,12 +101,22 @@ impl World {
 
     /// A person changes a set.
     pub(crate) async fn patch(&self, name: &str, patch: Value) {
+        assert!(self.try_patch(name, patch).await);
+    }
+
+    /// The same, if there is one. Returns whether there was.
+    pub(crate) async fn try_patch(&self, name: &str, patch: Value) -> bool {
         let params = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
-        self.sets().patch(name, &params, &Patch::Merge(patch)).await.unwrap();
+        self.sets().patch(name, &params, &Patch::Merge(patch)).await.is_ok()
     }
 
     /// A person creates a set, and its namespace if need be.
     pub(crate) async fn create(&self, name: &str, spec: &Value) {
+        assert!(self.try_create(name, spec).await);
+    }
+
+    /// The same, if the member takes it. Returns whether it did.
+    pub(crate) async fn try_create(&self, name: &str, spec: &Value) -> bool {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.person());
         let namespace = serde_json::from_value(json!({"metadata": {"name": "games"}})).unwrap();
         // It may exist.
@@ -105,12 +127,17 @@ impl World {
         }))
         .unwrap();
         let params = PostParams { field_manager: Some("kubectl-create".to_owned()), ..PostParams::default() };
-        self.sets().create(&params, &object).await.unwrap();
+        self.sets().create(&params, &object).await.is_ok()
     }
 
     /// A person deletes a set.
     pub(crate) async fn delete(&self, name: &str) {
-        self.sets().delete(name, &DeleteParams::background()).await.unwrap();
+        assert!(self.try_delete(name).await);
+    }
+
+    /// The same, if there is one. Returns whether there was.
+    pub(crate) async fn try_delete(&self, name: &str) -> bool {
+        self.sets().delete(name, &DeleteParams::background()).await.is_ok()
     }
 }
 
