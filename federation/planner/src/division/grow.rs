@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::quotient::{Divisor, Quotient};
+use super::quotient::{Divisor, Quotient, Side};
 use super::{Entry, sum};
 
 /// Gives `seats` up to `missing` more and returns how many found no place.
@@ -46,7 +46,8 @@ fn by_quotient(entries: &[Entry], seats: &mut [u32], missing: u64) -> u64 {
         let total = |divisor| {
             seats.iter().enumerate().map(|(index, &now)| u64::from(at(divisor, index, now))).sum::<u64>()
         };
-        let divisor = Divisor::largest(|divisor| total(divisor) <= goal);
+        let weights = entries.iter().map(|entry| u128::from(entry.weight)).sum();
+        let divisor = Divisor::around(goal, weights, total, (Side::NotAbove, entries.len() as u64));
         for (index, seats) in seats.iter_mut().enumerate() {
             *seats = at(divisor, index, *seats);
         }

@@ -68,22 +68,54 @@ impl Divisor {
         u32::try_from(share.div_ceil(2)).unwrap_or(u32::MAX)
     }
 
-    /// The largest divisor for which `fits` holds; `fits` must hold for 0 and, once false, stay false.
-    pub(super) fn largest(fits: impl Fn(Self) -> bool) -> Self {
-        let (mut low, mut high) = (0, Self::MAX + 1);
+    /// Divisors around `goal`, which must not be below what no divisor at all deserves. `seats` says how many seats a
+    /// divisor deserves in all; it must not fall as the divisor rises. The search begins where clusters without limits
+    /// would have it, and ends when it is exact, or the side that is asked for is at most `slack` seats away.
+    pub(super) fn around(
+        goal: u64,
+        weights: u128,
+        seats: impl Fn(Self) -> u64,
+        (side, slack): (Side, u64),
+    ) -> Self {
+        if seats(Self(Self::MAX)) <= goal {
+            return Self(Self::MAX);
+        }
+        let (mut low, mut high) = (0, Self::MAX);
+        let mut middle = ((u128::from(goal) << (FRACTION + 1)) / weights.max(1)).clamp(1, Self::MAX - 1);
         while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if fits(Self(middle)) {
+            let found = seats(Self(middle));
+            let near = match side {
+                Side::NotAbove => found <= goal && goal - found <= slack,
+                Side::NotBelow => found >= goal && found - goal <= slack,
+            };
+            if near {
+                return Self(middle);
+            }
+            if found <= goal {
                 low = middle;
             } else {
                 high = middle;
             }
+            // Away from the guess in doubling steps until the goal is between, then by halves.
+            let half = low + (high - low) / 2;
+            middle = match (low, high) {
+                (_, Self::MAX) => half.min(low * 2),
+                (0, _) => high / 2,
+                _ => half,
+            };
         }
-        Self(low)
+        match side {
+            Side::NotAbove => Self(low),
+            Side::NotBelow => Self(high),
+        }
     }
+}
 
-    /// The next larger divisor.
-    pub(super) fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
+/// Which of two neighbouring divisors is wanted when none is exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// At most the goal.
+    NotAbove,
+    /// At least the goal.
+    NotBelow,
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::quotient::{Divisor, Quotient};
+use super::quotient::{Divisor, Quotient, Side};
 use super::{Entry, grow, sum};
 
 /// Takes `surplus` seats, which must not be more than there are.
@@ -67,15 +67,15 @@ fn above_of(entries: &[Entry], seats: &mut [u32], floors: &[u32], surplus: u64, 
 
 /// Takes most of what is to be taken at once, and leaves at least `goal` seats to the members.
 fn level(entries: &[Entry], seats: &mut [u32], floors: &[u32], members: &[usize], goal: u64, group: Group) {
+    // Equal quotients of weight 0 are taken from whoever has most: a common level.
+    let weight = |index: usize| if group == Group::Weightless { 1 } else { entries[index].weight };
     let keep = |divisor: Divisor, index: usize, now: u32| {
-        // Equal quotients of weight 0 are taken from whoever has most: a common level.
-        let weight = if group == Group::Weightless { 1 } else { entries[index].weight };
-        divisor.deserves(weight).max(floors[index]).min(now)
+        divisor.deserves(weight(index)).max(floors[index]).min(now)
     };
-    let short = |divisor: Divisor| {
-        members.iter().map(|&index| u64::from(keep(divisor, index, seats[index]))).sum::<u64>() < goal
-    };
-    let divisor = Divisor::largest(short).next();
+    let kept =
+        |divisor| members.iter().map(|&index| u64::from(keep(divisor, index, seats[index]))).sum::<u64>();
+    let weights = members.iter().map(|&index| u128::from(weight(index))).sum();
+    let divisor = Divisor::around(goal, weights, kept, (Side::NotBelow, members.len() as u64));
     for &index in members {
         seats[index] = keep(divisor, index, seats[index]);
     }

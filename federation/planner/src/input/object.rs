@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::preference::below;
 use super::{FEDERATED_GAME_STATEFUL_SET, is_on, numbers, overrides};
 use crate::error::{InputError, Problem, Subject};
-use crate::model::{Adopt, FederatedObject, Placement, Release, RemovePolicy, Target};
+use crate::model::{Adopt, Basis, FederatedObject, Placement, Release, RemovePolicy, Target};
 use crate::{render, selector};
 
 /// Reads a federated GameStatefulSet. Fails only when it has no usable name; other mistakes are kept in the object.
@@ -60,6 +60,7 @@ pub fn object(
         replicas: None,
         retain_replicas: spec.retain_replicas.unwrap_or(false),
         placement: Placement::default(),
+        placement_hash: 0,
         overrides: BTreeMap::new(),
         misnamed: Vec::new(),
         errors: Vec::new(),
@@ -76,7 +77,10 @@ pub fn object(
         Err(error) => errors.push(error),
     }
     match placement(kind, &object.key, spec.placement.as_ref()) {
-        Ok(placement) => object.placement = placement,
+        Ok(placement) => {
+            object.placement_hash = Basis::hash_of(&placement);
+            object.placement = placement;
+        }
         Err(error) => placement_error = placement_error.or(Some(error)),
     }
     errors.extend(read_template(&subject, &mut object, spec));

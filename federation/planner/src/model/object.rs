@@ -50,6 +50,8 @@ pub struct FederatedObject {
     pub retain_replicas: bool,
     /// Where it goes.
     pub placement: Placement,
+    /// Hash of the placement, for [`super::Basis`].
+    pub(crate) placement_hash: u64,
     /// What differs in single clusters; an error where the entry of a cluster cannot be used.
     pub overrides: BTreeMap<ClusterName, Result<Override, InputError>>,
     /// Names in `spec.overrides` that no cluster can have.

@@ -50,7 +50,8 @@ pub struct Capacity {
     pub replicas: u32,
     /// Seats granted to other objects in this member that the report does not know of yet; deducted.
     pub unacknowledged: u32,
-    /// Replicas of this object that found no node for a minute; they may be granted elsewhere.
+    /// Replicas of this object that found no node for a minute; they may be granted elsewhere. Only from a report that
+    /// knew the recorded seats: an older one would give the same replicas away again, so it counts 0.
     pub unscheduled: u32,
 }
 
@@ -108,14 +109,15 @@ impl DivisionKind {
 }
 
 impl Basis {
-    pub(crate) fn new(division: DivisionKind, replicas: u32, placement: &Placement) -> Self {
+    /// Hash of a placement as written; the order of names does not count.
+    pub(crate) fn hash_of(placement: &Placement) -> u64 {
         let selector = serde_json::to_value(&placement.selector).unwrap_or_default();
         let names: Option<BTreeSet<&String>> =
             placement.clusters.as_ref().map(|names| names.iter().collect());
         let text = canonical(&json!([names, selector]));
         let digest = Sha256::digest(text);
         let first: [u8; 8] = std::array::from_fn(|at| digest[at]);
-        Self { division, replicas, placement: u64::from_be_bytes(first) }
+        u64::from_be_bytes(first)
     }
 }
 

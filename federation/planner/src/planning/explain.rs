@@ -13,14 +13,27 @@ pub(super) fn started(standing: &Standing<'_>) -> Option<Reason> {
     Some(Reason::new(ReasonCode::FromInventory, text))
 }
 
+/// What the reasons of one cluster compare.
+pub(super) struct Division<'a> {
+    pub(super) entry: &'a Entry,
+    /// Its seats.
+    pub(super) seats: u32,
+    /// Seats it gave to clusters with room because no node took them.
+    pub(super) regranted: u32,
+    /// What a division from nothing would give it.
+    pub(super) fresh: u32,
+    /// Weights of all clusters together.
+    pub(super) weights: u128,
+    /// Seats of all clusters together.
+    pub(super) free: u32,
+}
+
 /// Why directional Webster gave a cluster its seats. The list has at most one reason for each rule that had a say.
-pub(super) fn divided(
-    candidate: &Candidate<'_>,
-    entry: &Entry,
-    seats: u32,
-    regranted: u32,
-    weights: u128,
-) -> Vec<Reason> {
+///
+/// A plan is made again from the seats it gave, and must not read differently then. So a number that a division from
+/// nothing gives as well is explained by that, and only one that history brought about by what was done last.
+pub(super) fn divided(candidate: &Candidate<'_>, division: &Division<'_>) -> Vec<Reason> {
+    let Division { entry, seats, regranted, .. } = *division;
     let mut reasons = Vec::new();
     reasons.extend(started(candidate.standing));
     if candidate.share.is_none() {
@@ -33,9 +46,12 @@ pub(super) fn divided(
         let text = format!("max {}: {cut} of its {} seats go", entry.max, entry.held);
         reasons.push(Reason::new(ReasonCode::MaxReplicas, text));
     }
-    // What it had before seats without a node went elsewhere.
-    let divided = seats + regranted;
-    reasons.push(turn(entry, clipped, divided, weights));
+    if seats == division.fresh && regranted == 0 {
+        reasons.push(by_rule(division));
+    } else {
+        // What it had before seats without a node went elsewhere.
+        reasons.push(by_history(division, clipped, seats.saturating_add(regranted)));
+    }
     if regranted > 0 {
         let text =
             format!("{regranted} seats found no node for a minute and were granted to clusters with room");
@@ -44,8 +60,6 @@ pub(super) fn divided(
     if seats < entry.min {
         let text = format!("min {}: {} seats short", entry.min, entry.min - seats);
         reasons.push(Reason::new(ReasonCode::MinUnmet, text));
-    } else if seats == entry.min && entry.min > 0 && entry.weight > 0 {
-        reasons.push(Reason::new(ReasonCode::MinReplicas, format!("min {}", entry.min)));
     }
     if seats == entry.max && clipped == entry.held {
         reasons.push(Reason::new(ReasonCode::MaxReplicas, format!("max {}: takes no more", entry.max)));
@@ -57,45 +71,50 @@ pub(super) fn divided(
     reasons
 }
 
-/// What the division did: gave, took, or left as it was.
-fn turn(entry: &Entry, before: u32, after: u32, weights: u128) -> Reason {
-    let weight = format!("weight {} of {weights}", entry.weight);
-    if entry.weight == 0 && after >= before {
-        let text = match entry.min {
-            0 => format!("weight 0: gets nothing beyond its {before} seats"),
-            min => format!("weight 0: gets its min {min} only"),
-        };
+/// Why a division from nothing gives a cluster its seats.
+fn by_rule(division: &Division<'_>) -> Reason {
+    let Division { entry: Entry { weight, min, .. }, seats, weights, free, .. } = *division;
+    if *weight == 0 && *min == 0 {
+        return Reason::new(ReasonCode::Weight, "weight 0 and no min: gets nothing");
+    }
+    if *weight == 0 {
+        return Reason::new(ReasonCode::MinReplicas, format!("weight 0: gets its min {min} only"));
+    }
+    if seats > 0 && seats <= *min {
+        let text = format!("min {min}: served before weights, {seats} of {free} seats");
         return Reason::new(ReasonCode::MinReplicas, text);
     }
-    if after > before && after <= entry.min {
-        let text = format!("min {}: served before weights, from {before} to {after} seats", entry.min);
-        return Reason::new(ReasonCode::MinReplicas, text);
-    }
-    if after > before {
-        let last = 2 * u64::from(after) - 1;
-        return Reason::new(
-            ReasonCode::Weight,
-            format!(
-                "{weight}: highest quotient weight / (2 * seats + 1) gave it seats {} to {after}, the last at {}/{last}",
-                u64::from(before) + 1,
-                entry.weight,
-            ),
+    let text = match (u64::from(seats) * 2).checked_sub(1) {
+        None => {
+            format!("weight {weight} of {weights}: no seat, its quotient {weight}/1 is not among the highest")
+        }
+        Some(last) => format!(
+            "weight {weight} of {weights}: highest quotient weight / (2 * seats + 1) gives it {seats} of {free} seats, the last at {weight}/{last}"
+        ),
+    };
+    Reason::new(ReasonCode::Weight, text)
+}
+
+/// What the division did to seats that another history would have placed otherwise.
+fn by_history(division: &Division<'_>, before: u32, after: u32) -> Reason {
+    let Division { entry: Entry { weight, min, .. }, fresh, weights, .. } = *division;
+    let weight = format!("weight {weight} of {weights}");
+    let (code, text) = if after > before && after <= *min {
+        (ReasonCode::MinReplicas, format!("min {min}: served before weights, from {before} to {after} seats"))
+    } else if after > before {
+        let text = format!(
+            "{weight}: highest quotient weight / (2 * seats + 1) took it from {before} to {after} seats"
         );
-    }
-    if after < before {
-        return Reason::new(
-            ReasonCode::Shrunk,
-            format!(
-                "{weight}: lowest quotient weight / (2 * seats - 1) took {} of its {before} seats",
-                before - after
-            ),
+        (ReasonCode::Weight, text)
+    } else if after < before {
+        let text = format!(
+            "{weight}: lowest quotient weight / (2 * seats - 1) took it from {before} to {after} seats"
         );
-    }
-    if after == 0 {
-        let text = format!("{weight}: no seat, its quotient {}/1 was not among the highest", entry.weight);
-        return Reason::new(ReasonCode::Weight, text);
-    }
-    Reason::new(ReasonCode::Kept, format!("{weight}: keeps its {after} seats, nothing that runs is moved"))
+        (ReasonCode::Shrunk, text)
+    } else {
+        (ReasonCode::Kept, format!("{weight}: keeps its {after} seats, nothing that runs is moved"))
+    };
+    Reason::new(code, format!("{text}; a division from nothing gives {fresh}"))
 }
 
 fn unlisted(candidate: &Candidate<'_>) -> Reason {

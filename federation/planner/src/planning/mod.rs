@@ -112,7 +112,7 @@ impl<'a> Snapshot<'a> {
             let total = preference.total.unwrap_or(replicas);
             return Situation::Divide(Mode::Divide { preference, replicas, total });
         }
-        let divided = Basis::new(DivisionKind::Divided, replicas, &self.object.placement);
+        let divided = self.basis(DivisionKind::Divided, replicas);
         if self.observed.basis == Some(divided) {
             return Situation::Divide(Mode::Keep { replicas });
         }
@@ -185,12 +185,8 @@ impl<'a> Snapshot<'a> {
         plan.basis = match mode {
             Mode::NoReplicas => None,
             Mode::Keep { .. } => self.observed.basis,
-            Mode::Duplicate { replicas, .. } => {
-                Some(Basis::new(DivisionKind::Duplicated, replicas, &self.object.placement))
-            }
-            Mode::Divide { replicas, .. } => {
-                Some(Basis::new(DivisionKind::Divided, replicas, &self.object.placement))
-            }
+            Mode::Duplicate { replicas, .. } => Some(self.basis(DivisionKind::Duplicated, replicas)),
+            Mode::Divide { replicas, .. } => Some(self.basis(DivisionKind::Divided, replicas)),
         };
         plan
     }
@@ -255,6 +251,10 @@ impl<'a> Snapshot<'a> {
             basis: self.observed.basis,
             adopt: self.object.adopt,
         }
+    }
+
+    fn basis(&self, division: DivisionKind, replicas: u32) -> Basis {
+        Basis { division, replicas, placement: self.object.placement_hash }
     }
 
     fn recorded(&self, name: &ClusterName) -> Option<u32> {

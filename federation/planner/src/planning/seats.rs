@@ -183,14 +183,21 @@ fn webster(
 ) -> (Vec<Allotment>, u64, Findings) {
     let entries: Vec<Entry> = candidates.iter().map(entry).collect();
     let division = division::divide(&entries, free);
+    let fresh = fresh(&entries, free);
     let weights: u128 = entries.iter().map(|entry| u128::from(entry.weight)).sum();
-    let allotments = candidates
-        .iter()
-        .zip(&entries)
-        .zip(division.seats.iter().zip(&division.regranted))
-        .map(|((candidate, entry), (&seats, &regranted))| Allotment {
-            seats,
-            reasons: explain::divided(candidate, entry, seats, regranted, weights),
+    let allotments = (0..entries.len())
+        .map(|open| {
+            let seats = division.seats[open];
+            let regranted = division.regranted[open];
+            let explained = explain::Division {
+                entry: &entries[open],
+                seats,
+                regranted,
+                fresh: fresh[open],
+                weights,
+                free,
+            };
+            Allotment { seats, reasons: explain::divided(&candidates[open], &explained) }
         })
         .collect();
     let place = |open: &usize| candidates[*open].at;
@@ -200,7 +207,7 @@ fn webster(
         min_unmet: unmet.map(|open| place(&open)).collect(),
         move_wanted: division.move_wanted.iter().map(place).collect(),
         unlisted: unlisted(candidates),
-        misplaced: if preference.rebalance { misplaced(&entries, &division.seats, free) } else { 0 },
+        misplaced: if preference.rebalance { misplaced(&fresh, &division.seats) } else { 0 },
         pin_surplus: 0,
     };
     (allotments, division.shortage, findings)
@@ -224,10 +231,14 @@ fn entry(candidate: &Candidate<'_>) -> Entry {
     }
 }
 
-/// Seats that a division from nothing would place elsewhere.
-fn misplaced(entries: &[Entry], seats: &[u32], free: u32) -> u64 {
+/// What a division from nothing gives.
+fn fresh(entries: &[Entry], free: u32) -> Vec<u32> {
     let fresh: Vec<Entry> = entries.iter().map(|entry| Entry { held: 0, idle: 0, ..entry.clone() }).collect();
-    let fresh = division::divide(&fresh, free).seats;
+    division::divide(&fresh, free).seats
+}
+
+/// Seats that a division from nothing would place elsewhere.
+fn misplaced(fresh: &[u32], seats: &[u32]) -> u64 {
     fresh.iter().zip(seats).map(|(fresh, now)| u64::from(fresh.saturating_sub(*now))).sum()
 }
 

@@ -130,3 +130,18 @@ fn remainders_of_many_objects_do_not_pile_up_in_one_cluster() {
     }
     assert!(odd[0] >= 10 && odd[1] >= 10, "{odd:?}");
 }
+
+#[test]
+fn a_plan_made_again_reads_the_same() {
+    let spec = json!({"clusters": {
+        "a": {"weight": 3}, "b": {"weight": 1, "maxReplicas": 20}, "c": {"weight": 0, "minReplicas": 5},
+        "d": {"weight": 1, "minReplicas": 60}, "e": {"weight": 0},
+    }});
+    let mut world = World::new(&["a", "b", "c", "d", "e"]).prefer(&spec);
+    let first = world.step();
+    assert_eq!(world.step(), first);
+    insta::assert_snapshot!("settled", show(&first));
+    world.replicas(300);
+    let grown = world.step();
+    assert_eq!(world.step(), grown);
+}
