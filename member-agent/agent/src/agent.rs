@@ -17,6 +17,7 @@ use crate::link::reporter::Reporter;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
+use crate::workload::{WorkloadConfig, WorkloadController};
 
 /// How often the heartbeat is sent, unless told otherwise.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
@@ -117,13 +118,18 @@ impl Agent {
         config.check()?;
         let agent = Self { initialized: Initialized::new(), metrics: Metrics::new() };
         let prepared = agent.initialized.handle("member");
+        let observed = agent.initialized.handle("workload");
         let (metrics, group) = (agent.metrics.clone(), tasks.clone());
         tasks.spawn("agent-start", async move {
             if config.install_definitions {
                 prepare(&config).await;
             }
+            let workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
+            let workload = WorkloadController::start(workload, &group);
             start_parts(config, metrics, &group);
             drop(prepared);
+            workload.synced().await;
+            drop(observed);
         });
         Ok(agent)
     }

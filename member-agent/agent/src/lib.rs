@@ -4,6 +4,7 @@
 //! - [`link`] talks to the hub: it follows the member's view, keeps the heartbeat, sends reports.
 //! - [`mirror`] writes the desired objects to the member, one serial worker per object, and says how
 //!   that went. Deciding is pure ([`mirror::decide`]); executing has no choices.
+//! - [`workload`] is the GameStatefulSet controller.
 //! - [`definitions`] installs the agent's own kinds.
 //!
 //! What was applied last is written on the member's objects themselves (the annotation
@@ -19,5 +20,6 @@ pub mod member;
 pub mod metrics;
 pub mod mirror;
 pub mod wire;
+pub mod workload;
 
 pub use agent::{Agent, AgentConfig, AgentError, HEARTBEAT_INTERVAL, MIRROR_WORKERS, REPORT_INTERVAL};

@@ -37,4 +37,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, SetId, Snapshot};
+pub use snapshot::{Claim, Refusal, SetId, Snapshot};

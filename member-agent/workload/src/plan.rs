@@ -202,6 +202,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     } else {
         planner.run();
     }
+    for refusal in &snapshot.refusals {
+        planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
+    }
     let (steps, waits) = planner.finish();
     let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {

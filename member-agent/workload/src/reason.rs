@@ -97,6 +97,8 @@ codes! {
     NameTaken,
     /// An earlier pod has to be ready first (OrderedReady).
     OrderedReady,
+    /// The API server refuses a write.
+    WriteRefused,
     /// More is to be done than fits into one plan.
     MoreToDo,
     /// The set is being deleted.

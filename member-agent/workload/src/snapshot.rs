@@ -20,6 +20,17 @@ pub struct Snapshot {
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
     pub claims: BTreeMap<String, Claim>,
+    /// Writes that the API server refused the last time, so that the status can say so.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A write that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Verb and object, as in `create pod game-3`.
+    pub write: String,
+    /// Why, in the API server's words.
+    pub message: String,
 }
 
 /// A PersistentVolumeClaim.

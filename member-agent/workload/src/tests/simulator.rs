@@ -82,6 +82,7 @@ impl World {
             set: Arc::new(serde_json::from_value(self.set.clone()).unwrap()),
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
+            refusals: Vec::new(),
             claims: self.claims.keys().map(|name| (name.clone(), Claim { deleting: false })).collect(),
         }
     }

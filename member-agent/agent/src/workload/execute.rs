@@ -1,0 +1,301 @@
+//! Carrying out steps: one request each, with a deadline, and what it returned goes into the world at once.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
+use muster_crds::GameStatefulSet;
+use muster_crds::keys::manager;
+use muster_runtime::Clock;
+use muster_runtime::watch::Key;
+use muster_workload::{Action, Code, Pod, Revision, Step};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::observe::slim_claim;
+use super::world::World;
+
+/// How many requests for one set are under way at once.
+pub const PARALLEL_WRITES: usize = 16;
+
+/// How long one request may take.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Why a step was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// What the step was planned on has changed.
+    #[error("outdated: {0}")]
+    Outdated(String),
+    /// The API server does not allow it.
+    #[error("{0}")]
+    Refused(String),
+    /// The API server could not be asked, or is not able to answer.
+    #[error("{0}")]
+    Failed(#[source] Box<kube::Error>),
+    /// No answer in time.
+    #[error("no answer within {WRITE_DEADLINE:?}")]
+    Deadline,
+    /// The set is not the one the step was planned for.
+    #[error("the set was deleted or replaced")]
+    SetGone,
+}
+
+/// What became of one step.
+pub(super) struct Outcome<'a> {
+    pub(super) step: &'a Step,
+    pub(super) result: Result<(), WriteError>,
+}
+
+/// Who carries out steps.
+#[derive(Clone)]
+pub(super) struct Executor {
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    pub(super) world: World,
+}
+
+impl Executor {
+    /// Carries out the steps of a plan. After a failure that others would share, no further one begins.
+    pub(super) async fn carry_out<'a>(
+        &self,
+        set: &GameStatefulSet,
+        key: &Key,
+        steps: &'a [Step],
+    ) -> Vec<Outcome<'a>> {
+        let adopts =
+            steps.iter().any(|step| matches!(step.reason.code, Code::AdoptPod | Code::AdoptRevision));
+        if adopts && let Err(error) = self.confirm(set, key).await {
+            return steps.first().map(|step| Outcome { step, result: Err(error) }).into_iter().collect();
+        }
+        let stop = AtomicBool::new(false);
+        let mut attempts = Vec::with_capacity(steps.len());
+        for step in steps {
+            attempts.push(self.attempt(&key.namespace, step, &stop));
+        }
+        let outcomes = stream::iter(attempts).buffer_unordered(PARALLEL_WRITES);
+        outcomes.filter_map(std::future::ready).collect().await
+    }
+
+    /// Carries out one step, unless told to stop; tells to stop after a failure that other steps would share.
+    async fn attempt<'a>(&self, namespace: &str, step: &'a Step, stop: &AtomicBool) -> Option<Outcome<'a>> {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let result = within_deadline(self.write(namespace, &step.action)).await;
+        if result.as_ref().is_err_and(|error| !matches!(error, WriteError::Outdated(_))) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        Some(Outcome { step, result })
+    }
+
+    /// Whether the set is there and not being deleted, asked of the API server itself: who adopts by a cache that lags
+    /// takes pods for a set that is gone.
+    async fn confirm(&self, set: &GameStatefulSet, key: &Key) -> Result<(), WriteError> {
+        let api: Api<GameStatefulSet> = Api::namespaced(self.client.clone(), &key.namespace);
+        let live = within_deadline(async { api.get_opt(&key.name).await.map_err(sort) }).await?;
+        let same = |live: &GameStatefulSet| {
+            live.metadata.uid == set.metadata.uid && live.metadata.deletion_timestamp.is_none()
+        };
+        if live.as_ref().is_some_and(same) { Ok(()) } else { Err(WriteError::SetGone) }
+    }
+
+    async fn write(&self, namespace: &str, action: &Action) -> Result<(), WriteError> {
+        match action {
+            Action::CreateRevision { name, body } => {
+                self.create::<ControllerRevision>(namespace, name.as_str(), body).await
+            }
+            Action::PatchRevision { name, body } => {
+                let request = requests::<ControllerRevision>(namespace).patch(
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Merge(body),
+                );
+                self.send::<ControllerRevision>(namespace, name.as_str(), request).await
+            }
+            Action::DeleteRevision { name, uid } => {
+                self.delete::<ControllerRevision>(namespace, name.as_str(), uid.as_str()).await
+            }
+            Action::CreateClaims { claims } => self.create_claims(namespace, claims).await,
+            Action::CreatePod { name, claims, body } => {
+                self.create_claims(namespace, claims).await?;
+                self.create::<CorePod>(namespace, name.as_str(), body).await
+            }
+            Action::PatchPod { name, body } => {
+                let request = requests::<CorePod>(namespace).patch(
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Strategic(body),
+                );
+                self.send::<CorePod>(namespace, name.as_str(), request).await
+            }
+            Action::PatchPodStatus { name, body } => {
+                let request = requests::<CorePod>(namespace).patch_subresource(
+                    "status",
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Strategic(body),
+                );
+                self.send::<CorePod>(namespace, name.as_str(), request).await
+            }
+            Action::DeletePod { name, uid } => {
+                self.delete::<CorePod>(namespace, name.as_str(), uid.as_str()).await
+            }
+        }
+    }
+
+    async fn create_claims(&self, namespace: &str, claims: &[(String, Value)]) -> Result<(), WriteError> {
+        for (name, body) in claims {
+            match self.create::<PersistentVolumeClaim>(namespace, name, body).await {
+                // It was read, and the next plan knows it.
+                Ok(()) | Err(WriteError::Outdated(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn create<K: Kept>(&self, namespace: &str, name: &str, body: &Value) -> Result<(), WriteError> {
+        let parameters =
+            PostParams { field_manager: Some(manager::WORKLOAD.to_owned()), ..PostParams::default() };
+        let request = requests::<K>(namespace).create(&parameters, body.to_string().into_bytes());
+        match self.send::<K>(namespace, name, request).await {
+            Err(WriteError::Outdated(message)) => {
+                // It exists, and the watch has not told of it yet.
+                let request = requests::<K>(namespace).get(name, &kube::api::GetParams::default());
+                match self.send::<K>(namespace, name, request).await {
+                    Ok(()) => Err(WriteError::Outdated(message)),
+                    Err(error) => Err(error),
+                }
+            }
+            result => result,
+        }
+    }
+
+    async fn send<K: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), WriteError> {
+        let key = Key::new(namespace, name);
+        let request = request.map_err(|error| WriteError::Refused(error.to_string()))?;
+        match self.client.request::<K>(request).await {
+            Ok(object) => {
+                object.keep(&self.world, &key, self.clock.now());
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                // Patched and gone: the watch will say so too.
+                Err(WriteError::Outdated(status.message.clone()))
+            }
+            Err(error) => Err(sort(error)),
+        }
+    }
+
+    async fn delete<K: Kept>(&self, namespace: &str, name: &str, uid: &str) -> Result<(), WriteError> {
+        let key = Key::new(namespace, name);
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let request = requests::<K>(namespace)
+            .delete(name, &parameters)
+            .map_err(|error| WriteError::Refused(error.to_string()))?;
+        match self.client.request_status::<K>(request).await {
+            Ok(answer) => {
+                match answer.left().filter(Kept::lives_on) {
+                    Some(object) => object.keep(&self.world, &key, self.clock.now()),
+                    None => K::forget(&self.world, &key, uid),
+                }
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                K::forget(&self.world, &key, uid);
+                Ok(())
+            }
+            Err(error) => Err(sort(error)),
+        }
+    }
+}
+
+/// A kind whose objects the world keeps.
+trait Kept: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug + Send {
+    /// Takes the object that a write returned.
+    fn keep(&self, world: &World, key: &Key, now: Timestamp);
+
+    /// The object of this uid is gone.
+    fn forget(world: &World, key: &Key, uid: &str);
+
+    /// Whether an object that was deleted is still there, on its way out.
+    fn lives_on(&self) -> bool {
+        let meta = self.meta();
+        let held = meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+        meta.deletion_timestamp.is_some() && (held || meta.deletion_grace_period_seconds != Some(0))
+    }
+}
+
+impl Kept for CorePod {
+    fn keep(&self, world: &World, key: &Key, now: Timestamp) {
+        let Ok(pod) = Pod::read(self, now, None) else { return };
+        world.update(|state| {
+            let pod = state.remember(key, pod, now);
+            state.pods.wrote(key, pod);
+        });
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.pods.found_gone(key, uid));
+    }
+}
+
+impl Kept for ControllerRevision {
+    fn keep(&self, world: &World, key: &Key, _: Timestamp) {
+        let Ok(revision) = Revision::read(self) else { return };
+        world.update(|state| state.revisions.wrote(key, revision));
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.revisions.found_gone(key, uid));
+    }
+}
+
+impl Kept for PersistentVolumeClaim {
+    fn keep(&self, world: &World, key: &Key, _: Timestamp) {
+        let Some(claim) = slim_claim(self) else { return };
+        world.update(|state| state.claims.wrote(key, claim));
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.claims.found_gone(key, uid));
+    }
+}
+
+fn requests<K: Resource<DynamicType = ()>>(namespace: &str) -> Request {
+    Request::new(K::url_path(&(), Some(namespace)))
+}
+
+fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(manager::WORKLOAD.to_owned()), ..PatchParams::default() }
+}
+
+async fn within_deadline<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
+    tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or(Err(WriteError::Deadline))
+}
+
+pub(super) fn sort(error: kube::Error) -> WriteError {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => WriteError::Outdated(status.message.clone()),
+        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            WriteError::Refused(status.message.clone())
+        }
+        error => WriteError::Failed(Box::new(error)),
+    }
+}

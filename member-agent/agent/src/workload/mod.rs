@@ -1,0 +1,246 @@
+//! The GameStatefulSet controller: observes a member through shared watches, asks `muster_workload` what to do, and
+//! does it.
+//!
+//! Works on a member alone, with or without a hub. Each set is worked on by one worker at a time. What is written
+//! returns into what is known before the next plan is made, so that no plan is made on less than what was done.
+
+mod events;
+mod execute;
+mod observe;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource};
+use muster_crds::GameStatefulSet;
+use muster_crds::keys::manager;
+use muster_crds::tkex::GameStatefulSetStatus;
+use muster_runtime::queue::{BACKOFF_MIN, Next, WorkQueue};
+use muster_runtime::watch::Key;
+use muster_runtime::{Clock, Tasks};
+use muster_workload::{Plan, Refusal, plan};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::time::Instant;
+
+use events::Events;
+use execute::{Executor, WriteError};
+use observe::Watches;
+use world::World;
+
+pub use events::{GATHER, QUEUE};
+pub use execute::{PARALLEL_WRITES, WRITE_DEADLINE};
+pub use observe::GATHER_PODS;
+
+/// How many sets are worked on at once, unless told otherwise.
+pub const WORKERS: usize = 8;
+
+/// How many plans of one set are carried out before other sets get their turn.
+pub const ROUNDS: usize = 16;
+
+/// Least time between two writes of one set's status.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the controller needs.
+#[derive(Clone)]
+pub struct WorkloadConfig {
+    /// The member.
+    pub client: Client,
+    /// Wall time.
+    pub clock: Clock,
+    /// How many sets are worked on at once.
+    pub workers: usize,
+}
+
+impl WorkloadConfig {
+    /// The usual settings.
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { client, clock, workers: WORKERS }
+    }
+}
+
+/// A running controller. It ends with the tasks it was started on: no request outlives them.
+#[derive(Clone)]
+pub struct WorkloadController {
+    watches: Arc<Watches>,
+}
+
+impl WorkloadController {
+    /// Starts the controller on `tasks`. It returns at once; nothing is written before each watch has seen a complete
+    /// list.
+    pub fn start(config: WorkloadConfig, tasks: &Tasks) -> Self {
+        let world = World::default();
+        let queue = WorkQueue::new();
+        let watches = Arc::new(Watches::start(&config.client, &config.clock, &world, &queue, tasks));
+        let worker = Arc::new(Worker {
+            events: Events::start(config.client.clone(), config.clock.clone(), tasks),
+            executor: Executor { client: config.client, clock: config.clock, world },
+            written: Mutex::new(HashMap::new()),
+        });
+        let (ready, group) = (Arc::clone(&watches), tasks.clone());
+        tasks.spawn("workload-start", async move {
+            ready.synced().await;
+            queue.run(&group, "workload", config.workers, move |key: Key| {
+                let worker = Arc::clone(&worker);
+                async move { worker.reconcile(&key).await }
+            });
+        });
+        Self { watches }
+    }
+
+    /// Waits until the controller knows the member.
+    pub async fn synced(&self) {
+        self.watches.synced().await;
+    }
+
+    /// Whether the controller knows the member.
+    pub fn is_synced(&self) -> bool {
+        self.watches.is_synced()
+    }
+}
+
+/// What became of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Acted {
+    Done,
+    /// Something changed meanwhile.
+    Outdated,
+    /// Something failed.
+    Failed,
+}
+
+/// Works on one set at a time.
+struct Worker {
+    executor: Executor,
+    events: Events,
+    /// When the status of each set was last written.
+    written: Mutex<HashMap<Key, Instant>>,
+}
+
+impl Worker {
+    /// Plans, acts and plans again until there is nothing to do.
+    async fn reconcile(&self, key: &Key) -> Next {
+        for _ in 0..ROUNDS {
+            let Some((set, plan)) = self.plan(key) else { return Next::Done };
+            let later = match self.write_status(key, &set, plan.status.clone()).await {
+                Ok(later) => later,
+                Err(error) => {
+                    tracing::warn!(set = %key, %error, "status not written");
+                    return Next::Retry;
+                }
+            };
+            if plan.steps.is_empty() {
+                let recheck = plan.recheck_after.into_iter().chain(later).min();
+                return recheck.map_or(Next::Done, Next::After);
+            }
+            match self.act(key, &set, &plan).await {
+                Acted::Done => {}
+                // The watch is about to say what changed.
+                Acted::Outdated => return Next::After(BACKOFF_MIN),
+                Acted::Failed => {
+                    // The status tells of it.
+                    if let Some((set, plan)) = self.plan(key) {
+                        let _ = self.write_status(key, &set, plan.status).await;
+                    }
+                    return Next::Retry;
+                }
+            }
+        }
+        Next::After(Duration::ZERO)
+    }
+
+    /// The plan for a set as it is known now; none when the set is gone.
+    fn plan(&self, key: &Key) -> Option<(Arc<GameStatefulSet>, Plan)> {
+        let world = &self.executor.world;
+        let Some(snapshot) = world.snapshot(key) else {
+            self.written.lock().remove(key);
+            return None;
+        };
+        match plan(&snapshot, self.executor.clock.now()) {
+            Ok(plan) => Some((snapshot.set, plan)),
+            Err(error) => {
+                tracing::warn!(set = %key, %error, "no plan");
+                None
+            }
+        }
+    }
+
+    /// Carries a plan out.
+    async fn act(&self, key: &Key, set: &GameStatefulSet, plan: &Plan) -> Acted {
+        let mut refusals = Vec::new();
+        let mut acted = Acted::Done;
+        for outcome in self.executor.carry_out(set, key, &plan.steps).await {
+            let (step, title) = (outcome.step, outcome.step.action.title());
+            match outcome.result {
+                Ok(()) => {
+                    tracing::info!(set = %key, step = title, reason = %step.reason, "done");
+                    self.events.tell(set, step, None);
+                }
+                Err(WriteError::Outdated(message)) => {
+                    tracing::debug!(set = %key, step = title, message, "outdated");
+                    acted = acted.max(Acted::Outdated);
+                }
+                Err(error) => {
+                    tracing::warn!(set = %key, step = title, %error, "not done");
+                    acted = Acted::Failed;
+                    if let WriteError::Refused(message) = error {
+                        self.events.tell(set, step, Some(&message));
+                        refusals.push(Refusal { write: title, message });
+                    }
+                }
+            }
+        }
+        self.executor.world.refused(key, refusals);
+        acted
+    }
+
+    /// Writes a status that differs from the one on record; answers how long that has to wait, if it has to.
+    async fn write_status(
+        &self,
+        key: &Key,
+        set: &GameStatefulSet,
+        status: GameStatefulSetStatus,
+    ) -> Result<Option<Duration>, WriteError> {
+        if set.status.as_ref() == Some(&status) {
+            return Ok(None);
+        }
+        let last = self.written.lock().get(key).copied();
+        let due = last.map(|last| (last + STATUS_INTERVAL).saturating_duration_since(Instant::now()));
+        if let Some(wait) = due.filter(|wait| !wait.is_zero()) {
+            return Ok(Some(wait));
+        }
+        self.written.lock().insert(key.clone(), Instant::now());
+        let body = json!({
+            "apiVersion": GameStatefulSet::api_version(&()),
+            "kind": GameStatefulSet::kind(&()),
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": set.metadata.uid},
+            "status": status,
+        });
+        self.executor.apply_status(key, &body).await?;
+        Ok(None)
+    }
+}
+
+impl Executor {
+    /// Applies a status; a set that is gone has none.
+    async fn apply_status(&self, key: &Key, body: &serde_json::Value) -> Result<(), WriteError> {
+        let api: Api<GameStatefulSet> = Api::namespaced(self.client.clone(), &key.namespace);
+        let parameters = PatchParams::apply(manager::WORKLOAD).force();
+        let patch = Patch::Apply(body);
+        let write = api.patch_status(&key.name, &parameters, &patch);
+        match tokio::time::timeout(WRITE_DEADLINE, write).await {
+            Err(_) => Err(WriteError::Deadline),
+            Ok(Ok(set)) => {
+                self.world.update(|state| state.sets.wrote(key, set));
+                Ok(())
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+            Ok(Err(error)) => Err(execute::sort(error)),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What is known of the member: the watches' caches, brought forward by what our own writes returned.
+//!
+//! A watch lags behind. Who plans on it alone creates a pod twice and deletes another in its place; so what a write
+//! returned counts at once, and what a watch says later counts only if it is newer. Versions are compared as numbers,
+//! which Kubernetes allows since 1.35 and which held before.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use muster_crds::GameStatefulSet;
+use muster_runtime::watch::Key;
+use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
+use parking_lot::RwLock;
+
+/// An object as a [`Shelf`] needs it.
+pub(super) trait Stored {
+    /// Its uid.
+    fn uid(&self) -> &str;
+    /// Its resource version.
+    fn version(&self) -> &str;
+}
+
+/// The objects of one kind.
+#[derive(Debug)]
+pub(super) struct Shelf<V> {
+    objects: BTreeMap<Key, Arc<V>>,
+    /// Written by us and not seen by the watch yet.
+    unseen: BTreeSet<Key>,
+    /// Uids of objects that we know to be gone before the watch does.
+    gone: HashMap<Key, String>,
+}
+
+/// A claim, cut down.
+#[derive(Clone, Debug)]
+pub(super) struct ClaimRecord {
+    pub(super) uid: String,
+    pub(super) version: String,
+    pub(super) deleting: bool,
+}
+
+/// Everything the controller knows.
+#[derive(Clone, Default)]
+pub(super) struct World {
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) sets: Shelf<GameStatefulSet>,
+    pub(super) pods: Shelf<Pod>,
+    pub(super) revisions: Shelf<Revision>,
+    pub(super) claims: Shelf<ClaimRecord>,
+    /// What the API server refused at the last attempt, by set.
+    refusals: HashMap<Key, Vec<Refusal>>,
+}
+
+// === impl Shelf ===
+
+impl<V> Default for Shelf<V> {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), unseen: BTreeSet::new(), gone: HashMap::new() }
+    }
+}
+
+impl<V: Stored> Shelf<V> {
+    /// Takes what the watch says.
+    pub(super) fn saw(&mut self, key: &Key, object: V) {
+        if self.gone.get(key).is_some_and(|uid| uid == object.uid()) {
+            return;
+        }
+        self.unseen.remove(key);
+        if self.objects.get(key).is_none_or(|held| !is_newer(held.as_ref(), &object)) {
+            self.objects.insert(key.clone(), Arc::new(object));
+        }
+    }
+
+    /// Takes the watch's word that an object is gone. One of the same name that was made since stays.
+    pub(super) fn saw_gone(&mut self, key: &Key, uid: &str) {
+        if self.gone.get(key).is_some_and(|gone| gone == uid) {
+            self.gone.remove(key);
+        }
+        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
+            self.objects.remove(key);
+            self.unseen.remove(key);
+        }
+    }
+
+    /// Takes what a write returned.
+    pub(super) fn wrote(&mut self, key: &Key, object: V) {
+        let known = self.objects.get(key).filter(|held| held.uid() == object.uid());
+        if known.is_some_and(|held| is_newer(held.as_ref(), &object)) {
+            return;
+        }
+        if known.is_none() {
+            self.unseen.insert(key.clone());
+        }
+        self.objects.insert(key.clone(), Arc::new(object));
+    }
+
+    /// Takes a write's word that an object is gone.
+    pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
+        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
+            self.objects.remove(key);
+            if !self.unseen.remove(key) {
+                self.gone.insert(key.clone(), uid.to_owned());
+            }
+        }
+    }
+
+    /// The watch starts afresh from a complete list: what only our writes tell of may have come and gone unseen. Should
+    /// it exist after all, creating it again is refused, and then it is read.
+    pub(super) fn synced(&mut self) {
+        for key in std::mem::take(&mut self.unseen) {
+            self.objects.remove(&key);
+        }
+        self.gone.clear();
+    }
+
+    /// The object under this key.
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<V>> {
+        self.objects.get(key)
+    }
+
+    /// The objects of a namespace whose names begin with `prefix`.
+    pub(super) fn with_prefix<'a>(
+        &'a self,
+        namespace: &'a str,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<V>)> {
+        let within = move |key: &Key| key.namespace == namespace && key.name.starts_with(prefix);
+        self.objects.range(Key::new(namespace, prefix)..).take_while(move |(key, _)| within(key))
+    }
+}
+
+/// Whether `a` is a later state of the object that `b` is.
+fn is_newer<V: Stored>(a: &V, b: &V) -> bool {
+    let version = |object: &V| object.version().parse::<u64>().ok();
+    a.uid() == b.uid() && version(a).zip(version(b)).is_some_and(|(a, b)| a > b)
+}
+
+// === impl World ===
+
+impl World {
+    /// Changes what is known.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write())
+    }
+
+    /// Looks at what is known.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read())
+    }
+
+    /// Everything around a set; none when it is not there.
+    pub(super) fn snapshot(&self, key: &Key) -> Option<Snapshot> {
+        let state = self.state.read();
+        let set = Arc::clone(state.sets.get(key)?);
+        let prefix = format!("{}-", key.name);
+        let objects = |(_, object): (&Key, &Arc<Pod>)| Arc::clone(object);
+        let pods = state.pods.with_prefix(&key.namespace, &prefix).map(objects).collect();
+        let revisions = state.revisions.with_prefix(&key.namespace, &prefix);
+        let revisions = revisions.map(|(_, revision)| Arc::clone(revision)).collect();
+        let mut claims = BTreeMap::new();
+        for template in claim_templates(&set) {
+            let prefix = format!("{template}-{prefix}");
+            for (key, claim) in state.claims.with_prefix(&key.namespace, &prefix) {
+                claims.insert(key.name.clone(), Claim { deleting: claim.deleting });
+            }
+        }
+        let refusals = state.refusals.get(key).cloned().unwrap_or_default();
+        Some(Snapshot { set, revisions, pods, claims, refusals })
+    }
+
+    /// Remembers what was refused at the last attempt.
+    pub(super) fn refused(&self, key: &Key, refusals: Vec<Refusal>) {
+        let mut state = self.state.write();
+        if refusals.is_empty() {
+            state.refusals.remove(key);
+        } else {
+            state.refusals.insert(key.clone(), refusals);
+        }
+    }
+
+    /// The sets of a namespace for whose ordinals there may be a claim of this name.
+    pub(super) fn sets_of_claim(&self, claim: &Key) -> Vec<Key> {
+        let state = self.state.read();
+        let sets = state.sets.with_prefix(&claim.namespace, "");
+        let fits = |set: &GameStatefulSet, name: &str| {
+            claim_templates(set).any(|template| claim.name.starts_with(&format!("{template}-{name}-")))
+        };
+        sets.filter(|(key, set)| fits(set, &key.name)).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// Names of the claim templates of a set.
+fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
+    let claims = set.spec.volume_claim_templates.iter();
+    claims.filter_map(|claim| claim.pointer("/metadata/name")?.as_str())
+}
+
+impl State {
+    /// A pod as the watch or a write shows it, with what is remembered of it: since when its kubelet has been seen at the
+    /// generation it reports.
+    pub(super) fn remember(&self, key: &Key, mut pod: Pod, seen: Timestamp) -> Pod {
+        let before = self.pods.get(key).filter(|before| before.uid == pod.uid);
+        let same = before.filter(|before| before.observed_generation == pod.observed_generation);
+        pod.observed_since = same.map_or(seen, |before| before.observed_since);
+        pod
+    }
+}
+
+impl Stored for Pod {
+    fn uid(&self) -> &str {
+        self.uid.as_str()
+    }
+
+    fn version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+impl Stored for Revision {
+    fn uid(&self) -> &str {
+        self.uid.as_str()
+    }
+
+    fn version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+impl Stored for ClaimRecord {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+impl Stored for GameStatefulSet {
+    fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(uid: &str, version: u64) -> ClaimRecord {
+        ClaimRecord { uid: uid.into(), version: version.to_string(), deleting: false }
+    }
+
+    fn held(shelf: &Shelf<ClaimRecord>) -> Option<(String, String)> {
+        let held = shelf.get(&key())?;
+        Some((held.uid.clone(), held.version.clone()))
+    }
+
+    fn is(uid: &str, version: u64) -> (String, String) {
+        (uid.into(), version.to_string())
+    }
+
+    fn key() -> Key {
+        Key::new("fleet", "game-0")
+    }
+
+    #[test]
+    fn a_watch_that_lags_does_not_undo_a_write() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.wrote(&key(), claim("a", 5));
+        shelf.saw(&key(), claim("a", 3));
+        assert_eq!(held(&shelf), Some(is("a", 5)));
+        shelf.saw(&key(), claim("a", 6));
+        assert_eq!(held(&shelf), Some(is("a", 6)));
+        // Nor the other way round.
+        shelf.wrote(&key(), claim("a", 5));
+        assert_eq!(held(&shelf), Some(is("a", 6)));
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_through_the_watch() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.found_gone(&key(), "a");
+        shelf.saw(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        // The next one of that name does, and survives the news of the first one's end.
+        shelf.wrote(&key(), claim("b", 9));
+        shelf.saw_gone(&key(), "a");
+        assert_eq!(held(&shelf), Some(is("b", 9)));
+    }
+
+    #[test]
+    fn what_only_a_write_told_of_is_not_trusted_after_a_new_list() {
+        let mut shelf = Shelf::default();
+        shelf.wrote(&key(), claim("a", 1));
+        shelf.synced();
+        assert_eq!(held(&shelf), None);
+        shelf.wrote(&key(), claim("a", 1));
+        shelf.saw(&key(), claim("a", 1));
+        shelf.synced();
+        assert_eq!(held(&shelf), Some(is("a", 1)));
+    }
+}
