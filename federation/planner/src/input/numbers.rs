@@ -45,3 +45,8 @@ pub(crate) fn brief(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+/// A name that is none, so that an empty one or one with spaces can be seen in a list.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("{name:?}")
+}

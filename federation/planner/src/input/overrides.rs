@@ -11,7 +11,7 @@ use muster_crds::ClusterName;
 use muster_crds::types_kubefed::{ClusterOverrides, OverrideItem, OverrideOperation};
 use serde_json::{Value, json};
 
-use super::numbers;
+use super::numbers::{self, quoted};
 use crate::error::{InputError, Problem, Subject};
 use crate::model::{FederatedObject, Override};
 use crate::render::{IDENTITY_METADATA, NEVER_SENT_METADATA};
@@ -24,7 +24,7 @@ pub(super) fn read(subject: &Subject, object: &mut FederatedObject, source: &[Cl
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, entry) in source.iter().enumerate() {
         let Ok(name) = ClusterName::new(&entry.cluster_name) else {
-            object.misnamed.push(entry.cluster_name.clone());
+            object.misnamed.push(quoted(&entry.cluster_name));
             continue;
         };
         let read = match first.entry(&entry.cluster_name) {

@@ -4,7 +4,8 @@ use muster_crds::keys::annotation;
 use muster_crds::scheduling::{ClusterPreferences, EVERY_CLUSTER};
 use muster_crds::{ClusterName, ObjectKey, ReplicaSchedulingPreference};
 
-use super::{is_known_kind, numbers};
+use super::is_known_kind;
+use super::numbers::{self, quoted};
 use crate::error::{InputError, Problem, Subject};
 use crate::model::{Algorithm, Preference, Share};
 
@@ -68,7 +69,7 @@ pub fn preference(source: &ReplicaSchedulingPreference) -> Result<Preference, In
                 Ok(name) => {
                     preference.clusters.insert(name, share);
                 }
-                Err(_) => preference.misnamed.push(name.clone()),
+                Err(_) => preference.misnamed.push(quoted(name)),
             },
         }
     }

@@ -54,7 +54,7 @@ pub struct FederatedObject {
     pub(crate) placement_hash: u64,
     /// What differs in single clusters; an error where the entry of a cluster cannot be used.
     pub overrides: BTreeMap<ClusterName, Result<Override, InputError>>,
-    /// Names in `spec.overrides` that no cluster can have.
+    /// Names in `spec.overrides` that no cluster can have, quoted.
     pub misnamed: Vec<String>,
     /// What makes planning impossible in every cluster.
     pub errors: Vec<InputError>,

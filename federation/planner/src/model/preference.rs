@@ -25,7 +25,7 @@ pub struct Preference {
     pub every: Option<Share>,
     /// Which algorithm divides.
     pub algorithm: Algorithm,
-    /// Names of entries that no cluster can have.
+    /// Names of entries that no cluster can have, quoted.
     pub misnamed: Vec<String>,
     /// What makes dividing by it impossible.
     pub errors: Vec<InputError>,

@@ -50,7 +50,8 @@ fn names_nobody_registered_are_reported_and_the_others_go_on() {
     let mut world = world();
     world.spec()["placement"] =
         json!({"clusters": [{"name": "wuhan"}, {"name": "wuhann"}, {"name": "Not a name"}]});
-    world.spec()["overrides"] = json!([{"clusterName": "nanking", "clusterOverrides": []}]);
+    world.spec()["overrides"] =
+        json!([{"clusterName": "nanking", "clusterOverrides": []}, {"clusterOverrides": []}]);
     let world = world.prefer(&json!({"clusters": {"*": {"weight": 1}, "beijing": {"weight": 1}}}));
     let plan = world.plan();
     assert_eq!(replicas(&plan), [("wuhan", 200)]);
@@ -60,7 +61,7 @@ fn names_nobody_registered_are_reported_and_the_others_go_on() {
             true,
             "NotRegistered",
             "no such cluster is registered: spec.placement.clusters: wuhann, Not a name; \
-             spec.overrides: nanking; spec.clusters of the preference: beijing"
+             spec.overrides: nanking, \"\"; spec.clusters of the preference: beijing"
         )
     );
 }
