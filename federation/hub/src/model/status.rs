@@ -6,7 +6,7 @@ use muster_crds::conditions::{self, Condition};
 use muster_crds::keys::{condition, reason, word};
 use muster_crds::names::ClusterName;
 use muster_crds::types_kubefed::{ClusterStatus, FederatedStatus, PlanStatus};
-use muster_planner::Contact;
+use muster_planner::{Contact, ReasonCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -71,6 +71,8 @@ pub(super) struct StatusInput<'a> {
     pub shortage: u64,
     /// What the planner has to say.
     pub conditions: &'a [Condition],
+    /// Names of clusters that nobody registered, by the field that names them.
+    pub unknown: Vec<String>,
     /// Why planning waits.
     pub wait: Option<&'a str>,
     /// Every cluster that is planned or still holds the object.
@@ -295,7 +297,13 @@ fn conditions_of(input: &StatusInput<'_>, rows: &[Row], now: Timestamp) -> Vec<C
     });
     let ready = if input.head.deletion.is_some() {
         Condition::new(condition::READY, false, "Deleting", unhealthy.unwrap_or_default())
-    } else if planned.status != "True" && (input.shortage > 0 || input.wait.is_some()) {
+    } else if !input.unknown.is_empty() {
+        let message = format!("no such cluster is registered: {}", input.unknown.join("; "));
+        Condition::new(condition::READY, false, "UnknownClusters", message)
+    } else if planned.status != "True"
+        && planned.reason.as_deref() != Some(ReasonCode::PreferenceRemoved.as_str())
+    {
+        // Seats that stay after their preference was deleted are a state to run in; any other reason is not.
         Condition::new(condition::READY, false, "NotPlanned", planned.message.clone().unwrap_or_default())
     } else if propagation.status != "True" && out_of_sync.is_none() {
         Condition::new(
@@ -313,6 +321,10 @@ fn conditions_of(input: &StatusInput<'_>, rows: &[Row], now: Timestamp) -> Vec<C
     };
     let degraded = planner(condition::DEGRADED).unwrap_or_else(|| match &failed {
         Some(clusters) => Condition::new(condition::DEGRADED, true, reason::CHECK_CLUSTERS, clusters),
+        None if !input.unknown.is_empty() => {
+            let message = format!("no such cluster is registered: {}", input.unknown.join("; "));
+            Condition::new(condition::DEGRADED, true, "UnknownClusters", message)
+        }
         None => Condition::new(condition::DEGRADED, false, "AsExpected", ""),
     });
 

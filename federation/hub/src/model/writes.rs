@@ -334,11 +334,27 @@ impl Model {
             plan: recorded,
             shortage: plan.map_or(0, |plan| plan.shortage),
             conditions: &conditions,
+            unknown: self.unknown_clusters(object),
             wait: wait.as_deref(),
             rows: rows.into_values().collect(),
             stale: now >= stale_from,
         };
         status(&input, now)
+    }
+
+    /// Clusters that an object names and nobody registered, as `field: names`. A preference may name clusters that are
+    /// yet to come.
+    fn unknown_clusters(&self, object: &Object) -> Vec<String> {
+        let unknown = |name: &str| !self.members.contains_key(name);
+        let placed = object.parsed.placement.clusters.iter().flatten().map(String::as_str);
+        let overridden = object.parsed.overrides.keys().map(ClusterName::as_str);
+        let overridden = overridden.chain(object.parsed.misnamed.iter().map(String::as_str));
+        let about = |field: &str, names: Vec<&str>| {
+            (!names.is_empty()).then(|| format!("{} {field}: {}", object.parsed.key, names.join(", ")))
+        };
+        let placed = about("spec.placement.clusters", placed.filter(|name| unknown(name)).collect());
+        let overridden = about("spec.overrides", overridden.filter(|name| unknown(name)).collect());
+        placed.into_iter().chain(overridden).collect()
     }
 
     /// What the planner and the reader of the object have to say.

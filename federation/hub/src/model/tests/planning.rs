@@ -130,6 +130,17 @@ fn an_unknown_cluster_is_named_and_the_others_go_on() {
     world.put(object("game", 4, &["a", "atlantis"]));
     assert_eq!(world.replicas("a", "game"), Some(4));
     assert!(world.condition("game", "UnknownClusters").contains("atlantis"));
+    world.settle("a", "game");
+    world.pass(1);
+    let ready = world.condition("game", "Ready");
+    assert_eq!(
+        ready,
+        "False UnknownClusters no such cluster is registered: center/game spec.placement.clusters: atlantis"
+    );
+    world.register("atlantis", json!({}));
+    world.inventory("atlantis");
+    world.pass(1);
+    assert_eq!(world.replicas("atlantis", "game"), Some(4));
 }
 
 #[test]

@@ -149,4 +149,8 @@ fn a_preference_that_is_deleted_leaves_the_seats() {
     world.pass(5);
     assert_eq!(world.seats("game"), "a=6 b=4");
     assert!(world.condition("game", "Planned").starts_with("False PreferenceRemoved"));
+    world.settle("a", "game");
+    world.settle("b", "game");
+    world.pass(1);
+    assert!(world.condition("game", "Ready").starts_with("True"));
 }
