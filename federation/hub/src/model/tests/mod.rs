@@ -5,6 +5,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "calls read better with json!(..) as it is")]
 
+mod chaos;
 mod contact;
 mod deletion;
 mod inputs;
