@@ -50,8 +50,7 @@ fn names_nobody_registered_are_reported_and_the_others_go_on() {
     let mut world = world();
     world.spec()["placement"] =
         json!({"clusters": [{"name": "wuhan"}, {"name": "wuhann"}, {"name": "Not a name"}]});
-    world.spec()["overrides"] =
-        json!([{"clusterName": "nanking", "clusterOverrides": []}, {"clusterOverrides": []}]);
+    world.spec()["overrides"] = json!([{"clusterName": "nanking", "clusterOverrides": []}, {"clusterName": "", "clusterOverrides": []}]);
     let world = world.prefer(&json!({"clusters": {"*": {"weight": 1}, "beijing": {"weight": 1}}}));
     let plan = world.plan();
     assert_eq!(replicas(&plan), [("wuhan", 200)]);
