@@ -52,6 +52,8 @@ pub struct AgentConfig {
     pub mirror_workers: usize,
     /// Whether the definitions of the agent's kinds are installed in the member.
     pub install_definitions: bool,
+    /// Whether the controllers run. Without them the agent only mirrors, beside operators of one's own.
+    pub run_controllers: bool,
 }
 
 /// Why an agent cannot be started.
@@ -91,6 +93,7 @@ impl AgentConfig {
             report_interval: REPORT_INTERVAL,
             mirror_workers: MIRROR_WORKERS,
             install_definitions: true,
+            run_controllers: true,
         }
     }
 
@@ -124,11 +127,15 @@ impl Agent {
             if config.install_definitions {
                 prepare(&config).await;
             }
-            let workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
-            let workload = WorkloadController::start(workload, &group);
+            let workload = config.run_controllers.then(|| {
+                let workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
+                WorkloadController::start(workload, &group)
+            });
             start_parts(config, metrics, &group);
             drop(prepared);
-            workload.synced().await;
+            if let Some(workload) = workload {
+                workload.synced().await;
+            }
             drop(observed);
         });
         Ok(agent)

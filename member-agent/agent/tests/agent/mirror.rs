@@ -234,3 +234,31 @@ async fn the_members_status_is_reported_when_it_changes() {
     assert_eq!(world.view.requests().len(), before + 1);
     assert_eq!(world.writes(), writes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mirrored_set_is_run_by_the_controller_and_its_status_comes_back() {
+    let mut world = World::without_agent();
+    world.controllers = true;
+    world.start_agent().await;
+    world.view.apply("one", "h1", &spec(3));
+    world.settle().await;
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(world.person(), "games");
+    let names: Vec<_> = pods
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap()
+        .items
+        .into_iter()
+        .filter_map(|pod| pod.metadata.name)
+        .collect();
+    assert_eq!(names, ["one-0", "one-1", "one-2"]);
+    let report = world.view.report("one").unwrap();
+    assert_eq!(report["status"]["replicas"], 3);
+    assert_eq!(report["status"]["observedGeneration"], 1);
+
+    let before = world.writes();
+    world.stop_agent().await;
+    world.start_agent().await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(world.writes(), before, "neither part writes after a restart");
+}

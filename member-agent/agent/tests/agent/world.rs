@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub view: FakeView,
     pub cluster: Cluster,
     pub clock: Clock,
+    /// Whether the agent's controllers run.
+    pub(crate) controllers: bool,
     /// What stands between the agent and its member.
     pub(crate) faults: Option<Faults>,
     tasks: Tasks,
@@ -45,7 +47,7 @@ impl World {
         let token = tasks.token();
         tasks.spawn("cluster", async move { run.run(token).await });
         let view = FakeView::new(clock.clone());
-        Self { view, cluster, clock, faults: None, agent: tasks.child(), tasks }
+        Self { view, cluster, clock, controllers: false, faults: None, agent: tasks.child(), tasks }
     }
 
     /// Starts the agent, and waits until it is at rest.
@@ -65,7 +67,8 @@ impl World {
         };
         let member = client::in_process(router, "muster-agent/test").unwrap();
         let cluster = ClusterName::new("a").unwrap();
-        let config = AgentConfig::new(cluster, Some(self.view.client()), member, self.clock.clone());
+        let mut config = AgentConfig::new(cluster, Some(self.view.client()), member, self.clock.clone());
+        config.run_controllers = self.controllers;
         Agent::start(config, &self.agent).unwrap()
     }
 
