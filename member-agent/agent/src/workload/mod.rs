@@ -7,8 +7,6 @@
 mod events;
 mod execute;
 mod observe;
-#[cfg(test)]
-mod tests;
 mod world;
 
 use std::collections::HashMap;

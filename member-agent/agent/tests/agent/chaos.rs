@@ -41,7 +41,7 @@ struct FaultState {
 }
 
 impl Faults {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let state = FaultState { random: StdRng::seed_from_u64(seed), on: true, counts: BTreeMap::new() };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -51,8 +51,13 @@ impl Faults {
         member.layer(middleware::from_fn_with_state(self.clone(), disturb))
     }
 
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.lock().on = false;
+    }
+
+    /// How many faults of each kind struck.
+    pub(crate) fn counts(&self) -> String {
+        format!("{:?}", self.0.lock().counts)
     }
 
     /// Whether a fault of this kind happens now.

@@ -1,11 +1,13 @@
 //! The agent against an embedded member and a view that plays the hub. Time is tokio's paused clock.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends there")]
 
 mod chaos;
 mod definitions;
+mod kubelet;
 mod link;
 mod mirror;
 mod ownership;
 mod view;
+mod workload;
 mod world;

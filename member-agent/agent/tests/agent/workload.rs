@@ -1,7 +1,5 @@
 //! The controller against an embedded API server with kubelets, on paused time.
 
-mod kubelet;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +9,19 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use muster_agent::definitions;
+use muster_agent::workload::{WorkloadConfig, WorkloadController};
 use muster_apiserver::{Cluster, ClusterConfig};
 use muster_crds::GameStatefulSet;
+use muster_runtime::watch::{Change, Watch};
 use muster_runtime::{Clock, Tasks, client};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::{WorkloadConfig, WorkloadController};
-use crate::definitions;
+use crate::chaos::Faults;
+use crate::kubelet;
 
 const NAMESPACE: &str = "fleet";
 const AGENT: &str = "muster-agent/test";
@@ -29,6 +33,8 @@ struct Member {
     clock: Clock,
     tasks: Tasks,
     controller: Tasks,
+    /// What stands between the controller and its member.
+    faults: Option<Faults>,
 }
 
 impl Member {
@@ -45,16 +51,18 @@ impl Member {
         let kubelet = client::in_process(cluster.router(), "kubelet/test").unwrap();
         kubelet::start(kubelet, clock.clone(), &tasks);
         let controller = tasks.child();
-        let mut member = Self { cluster, user, clock, tasks, controller };
-        member.start_controller().await;
+        let mut member = Self { cluster, user, clock, tasks, controller, faults: None };
+        member.start_controller();
         member
     }
 
-    async fn start_controller(&mut self) {
+    fn start_controller(&mut self) {
         self.controller = self.tasks.child();
-        let agent = client::in_process(self.cluster.router(), AGENT).unwrap();
+        let router = self.cluster.router();
+        let router = self.faults.as_ref().map_or(router.clone(), |faults| faults.between(router));
+        let agent = client::in_process(router, AGENT).unwrap();
         let config = WorkloadConfig::new(agent, self.clock.clone());
-        WorkloadController::start(config, &self.controller).synced().await;
+        WorkloadController::start(config, &self.controller);
     }
 
     fn sets(&self) -> Api<GameStatefulSet> {
@@ -229,7 +237,7 @@ async fn a_rolling_update_replaces_pods_and_a_restart_writes_nothing() {
     let writes = member.writes();
     tokio::time::sleep(Duration::from_mins(1)).await;
     member.controller.stop().await;
-    member.start_controller().await;
+    member.start_controller();
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(member.writes(), writes);
     member.tasks.stop().await;
@@ -250,7 +258,7 @@ async fn a_restart_in_the_middle_of_an_update_goes_on_where_it_stopped() {
     for pause in [300, 700, 1900, 2300, 2500, 3000] {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         member.controller.stop().await;
-        member.start_controller().await;
+        member.start_controller();
     }
     member.until_ready(6).await;
     let after = member.pods().await;
@@ -333,4 +341,89 @@ async fn claims_revisions_and_events_are_written_and_a_deleted_pod_comes_back() 
     assert!(member.pods().await.is_empty());
     assert!(revisions.list(&ListParams::default()).await.unwrap().items.is_empty());
     member.tasks.stop().await;
+}
+
+/// Which pods serve, as everybody sees it: out of traffic, unready, on its way out or not there counts as unavailable.
+#[derive(Clone, Default)]
+struct Traffic(Arc<Mutex<BTreeMap<String, bool>>>);
+
+impl Traffic {
+    /// Watches the pods; the most that were unavailable at once is kept.
+    fn watch(member: &Member, count: usize) -> Arc<Mutex<usize>> {
+        let (traffic, most) = (Self::default(), Arc::new(Mutex::new(0)));
+        let worst = Arc::clone(&most);
+        let pods = Watch::new("traffic", Api::<Pod>::all(member.user.clone())).subscribe(move |change| {
+            let mut serving = traffic.0.lock();
+            match change {
+                Change::Applied { new, .. } => {
+                    let serves = ["Ready", "InPlaceUpdateReady"].iter().all(|type_| is_true(new, type_));
+                    serving.insert(new.name_any(), serves && new.metadata.deletion_timestamp.is_none());
+                }
+                Change::Deleted(pod) => {
+                    serving.remove(&pod.name_any());
+                }
+                Change::Synced => {}
+            }
+            let down = count - serving.values().filter(|serves| **serves).count();
+            let mut worst = worst.lock();
+            *worst = down.max(*worst);
+        });
+        pods.start(&member.tasks);
+        most
+    }
+}
+
+fn is_true(pod: &Pod, type_: &str) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    conditions.into_iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+const SEEDS: u64 = 3;
+
+/// Lost requests, lost answers, cut watches and restarts at any moment: never more pods out of traffic than the
+/// budget, no container restarted without need, and in the end every pod as wanted.
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_the_budget_holds_and_updates_converge() {
+    for seed in 0..SEEDS {
+        for strategy in ["InplaceUpdate", "RollingUpdate"] {
+            println!("seed {seed}, {strategy}: {}", survive(seed, strategy).await);
+        }
+    }
+}
+
+/// Answers which faults struck.
+async fn survive(seed: u64, strategy: &str) -> String {
+    const PODS: i64 = 10;
+    const BUDGET: i64 = 3;
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut member = Member::new().await;
+    let strategy = json!({
+        "type": strategy,
+        "rollingUpdate": {"maxUnavailable": BUDGET},
+        "inPlaceUpdateStrategy": {"gracePeriodSeconds": 1},
+    });
+    member.create(set(PODS, &strategy)).await;
+    member.until_ready(PODS).await;
+    let most = Traffic::watch(&member, PODS as usize);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    *most.lock() = 0;
+
+    let faults = Faults::new(seed);
+    member.faults = Some(faults.clone());
+    for _ in 0..12 {
+        if random.random_ratio(1, 3) {
+            member.edit(image(&format!("game:{}", random.random_range(1..4)))).await;
+        }
+        member.controller.stop().await;
+        member.start_controller();
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..8000))).await;
+    }
+    member.edit(image("game:9")).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    faults.stop();
+    member.until_ready(PODS).await;
+    assert_eq!(member.images().await, BTreeSet::from(["game:9".to_owned()]), "seed {seed}");
+    assert!(*most.lock() <= BUDGET as usize, "seed {seed}: {} pods were down at once", most.lock());
+    member.tasks.stop().await;
+    faults.counts()
 }

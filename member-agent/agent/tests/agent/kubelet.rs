@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// How long a kubelet takes for a step.
 const TICK: Duration = Duration::from_millis(100);
 
-pub(super) fn start(client: Client, clock: Clock, tasks: &Tasks) {
+pub(crate) fn start(client: Client, clock: Clock, tasks: &Tasks) {
     let changed: Arc<Mutex<BTreeSet<Key>>> = Arc::default();
     let seen = Arc::clone(&changed);
     let pods = Watch::new("kubelet", Api::<Pod>::all(client.clone())).subscribe(move |change| {
