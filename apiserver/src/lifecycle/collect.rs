@@ -81,6 +81,9 @@ impl Inner {
     /// Whether an owner holds its dependents.
     fn judge(&self, reference: &Value, dependent: &Key) -> Owner {
         let (api_version, kind) = (text(reference, "/apiVersion"), text(reference, "/kind"));
+        if self.lifecycle.state.lock().graph.is_absent(text(reference, "/uid")) {
+            return Owner::Dangling;
+        }
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         if self.store.catalog().find_kind(group, kind).is_none() {
             // A kind that is not served, perhaps not yet: nobody can say that the owner is gone.

@@ -1,7 +1,7 @@
 //! Who owns whom.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,6 +13,8 @@ use crate::Object;
 pub(super) struct Graph {
     nodes: HashMap<Arc<str>, Node>,
     dependents: HashMap<Arc<str>, BTreeSet<ObjectId>>,
+    /// Owners that were seen to go while they had dependents. They stay known for as long as these do.
+    absent: HashSet<Arc<str>>,
 }
 
 struct Node {
@@ -42,11 +44,19 @@ impl Graph {
         if let Some(node) = self.nodes.remove(&object.uid) {
             self.unlink(&node.owners, &node.id);
         }
+        if self.dependents.contains_key(&object.uid) {
+            self.absent.insert(object.uid.clone());
+        }
     }
 
     /// The objects that name this uid as an owner.
     pub(super) fn dependents(&self, uid: &str) -> Vec<ObjectId> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether the object with this uid was seen to go. An unknown uid may belong to a kind that is not served.
+    pub(super) fn is_absent(&self, uid: &str) -> bool {
+        self.absent.contains(uid)
     }
 
     /// Where the object with this uid is.
@@ -66,6 +76,7 @@ impl Graph {
                 dependents.remove(id);
                 if dependents.is_empty() {
                     self.dependents.remove(owner);
+                    self.absent.remove(owner);
                 }
             }
         }
@@ -107,5 +118,18 @@ mod tests {
         assert!(graph.dependents("o").is_empty());
         graph.remove(&freed);
         assert!(graph.find("d").is_none());
+    }
+
+    #[test]
+    fn an_owner_that_went_is_remembered_while_it_has_dependents() {
+        let mut graph = Graph::default();
+        let (owner_id, owner) = object("o", &[]);
+        let (id, dependent) = object("d", &["o"]);
+        graph.insert(&owner_id, &owner);
+        graph.insert(&id, &dependent);
+        graph.remove(&owner);
+        assert!(graph.is_absent("o"));
+        graph.remove(&dependent);
+        assert!(!graph.is_absent("o"));
     }
 }

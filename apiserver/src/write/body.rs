@@ -31,13 +31,18 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Input, Status> 
     match media_type(headers).as_str() {
         "" | "application/json" | "*/*" => decode_json(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => decode_yaml(body),
-        // The few kinds that kubectl can create from its command line; everything else is to be JSON.
-        builtin::PROTOBUF => match builtin::decode_protobuf(body) {
-            Ok(value) => Ok(Input { value, duplicates: Vec::new() }),
-            Err(_) => Err(Status::unsupported_media_type(&JSON_OR_YAML)),
-        },
+        builtin::PROTOBUF => decode_protobuf(body),
         _ => Err(Status::unsupported_media_type(&JSON_OR_YAML)),
     }
+}
+
+/// Reads the few kinds that kubectl makes from its command line; others are 415.
+fn decode_protobuf(body: &[u8]) -> Result<Input, Status> {
+    let value = builtin::decode_protobuf(body).map_err(|error| {
+        let refused = Status::unsupported_media_type(&JSON_OR_YAML);
+        Status { message: format!("{}: {error}", refused.message), ..refused }
+    })?;
+    Ok(Input { value, duplicates: Vec::new() })
 }
 
 /// Reads JSON, noticing fields that are written twice.
@@ -86,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_is_refused_with_what_would_do() {
+    fn unreadable_protobuf_is_refused_with_what_would_do() {
         let status = decoded("application/vnd.kubernetes.protobuf", "k8s").expect_err("not json");
         assert_eq!(status.code, 415);
-        assert!(status.message.ends_with("application/json, application/yaml"), "{}", status.message);
+        assert!(status.message.contains("application/json, application/yaml"), "{}", status.message);
         assert_eq!(decoded("application/json", "{} x").map_err(|status| status.code), Err(400));
     }
 }

@@ -199,7 +199,8 @@ async fn a_definition_takes_its_objects_with_it_and_can_come_back() {
     let mut held = game("held", &json!({}));
     held["metadata"]["finalizers"] = json!(["example.com/a"]);
     world.post(GAMES, &held).await;
-    world.post(GAMES, &game("free", &json!({}))).await;
+    let free = world.post(GAMES, &game("free", &json!({}))).await.json();
+    world.post(MAPS, &owned(configmap("child", &json!({})), &free, false)).await;
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/games.example.com";
     world.delete(path, &json!({})).await;
     world.settle().await;
@@ -213,6 +214,7 @@ async fn a_definition_takes_its_objects_with_it_and_can_come_back() {
     world.settle().await;
     assert_eq!(world.get(path).await.code, 404);
     assert_eq!(world.get(GAMES).await.code, 404);
+    assert_eq!(world.get(&format!("{MAPS}/child")).await.code, 404, "dependents go too");
     let again = world.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &games()).await;
     assert_eq!(again.code, 201);
     assert_eq!(world.get(GAMES).await.json()["items"], json!([]));
