@@ -10,7 +10,7 @@ use super::input::Feed;
 use super::member::{ClusterInput, Member};
 use super::timers::Timer;
 use super::writes::WriteKey;
-use super::{Model, Source};
+use super::{Model, Object, Source};
 
 impl Model {
     pub(super) fn clusters(&mut self, feed: Feed<ClusterName, ClusterInput>, now: Timestamp) {
@@ -108,7 +108,30 @@ impl Model {
         self.decide("contact changed", name, format!("{before:?} -> {contact:?}"));
         self.changes.dirty.insert(WriteKey::Cluster(name.clone()));
         self.refresh_fleet(name);
-        self.plan_all(now);
+        // A member that was just registered is planned like one that is ready: only loss makes a difference.
+        if before == Contact::Lost || contact == Contact::Lost {
+            self.plan_with(name, now);
+        }
+    }
+
+    /// Plans again every object that has to do with a member.
+    fn plan_with(&mut self, name: &ClusterName, now: Timestamp) {
+        let Some(member) = self.members.get(name) else { return };
+        let mut concerned = Vec::new();
+        for (id, kind) in &self.kinds {
+            let planned = |object: &Object| match &object.plan {
+                Some(plan) => plan.clusters.contains_key(name),
+                None => true,
+            };
+            let here = kind
+                .objects
+                .iter()
+                .filter(|(key, object)| planned(object) || member.view.get(id, key).is_some());
+            concerned.extend(here.map(|(key, _)| (id.clone(), key.clone())));
+        }
+        for (id, key) in concerned {
+            self.plan(&id, &key, now);
+        }
     }
 
     /// Whether a member is away for longer than can be waited for.

@@ -198,11 +198,7 @@ impl Model {
         {
             object.removed.remove(cluster);
         }
-        let unseated = self.object(&kind, &key).is_some_and(|object| {
-            let seats = object.status.plan.as_ref().map(|plan| &plan.seats);
-            seats.is_none_or(|seats| !seats.contains_key(cluster.as_str()))
-        });
-        let matters = closes || before.0 != after.0 || (unseated && before.1 != after.1);
+        let matters = closes || (before != after && self.rests_on_knowledge(&kind, &key, cluster));
         Ok(matters.then_some((kind, key)))
     }
 
@@ -220,7 +216,26 @@ impl Model {
             keys.extend(objects.filter(|key| member.knows(kind, key) == Knowledge::HoldsNothing).cloned());
             self.decide("inventory complete", cluster, kind.to_string());
         }
+        keys.retain(|key| self.rests_on_knowledge(kind, key, cluster));
         keys.into_iter().map(|key| (kind.clone(), key)).collect()
+    }
+
+    /// Whether a plan could change with what a member says it holds. Where seats are recorded and applied it does not,
+    /// and neither where an unplaced member holds nothing: a thousand agents that report again after a restart of the
+    /// hub cost no planning.
+    fn rests_on_knowledge(&self, kind: &KindId, key: &ObjectKey, cluster: &ClusterName) -> bool {
+        let Some(object) = self.object(kind, key) else { return false };
+        let Some(plan) = &object.plan else { return true };
+        let seats = object.status.plan.as_ref().map(|plan| &plan.seats);
+        match plan.clusters.get(cluster).map(|planned| &planned.intent) {
+            Some(muster_planner::Intent::Apply(_)) => {
+                seats.is_none_or(|seats| !seats.contains_key(cluster.as_str()))
+            }
+            Some(_) => true,
+            None => self.members.get(cluster).is_some_and(|member| {
+                member.knows(kind, key) == Knowledge::Holds || member.view.get(kind, key).is_some()
+            }),
+        }
     }
 
     /// Takes an entry out of a view.
