@@ -196,14 +196,16 @@ fn hints(
     let Some(object) = objects.first() else { return String::new() };
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let member = members.first().map(String::as_str).unwrap_or_default();
+    // As it was called, so that the line works where it was called.
+    let muster = std::env::args().next().unwrap_or_else(|| "muster".to_owned());
     format!(
         "\nTry, in another terminal:\n  \
          export KUBECONFIG={config}\n  \
          kubectl -n {namespace} get federatedgamestatefulsets,replicaschedulingpreferences\n  \
          kubectl -n {namespace} scale federatedgamestatefulset/{name} --replicas=250\n  \
          kubectl --context {member} -n {namespace} get pods -o wide\n  \
-         muster status\n  \
-         muster -n {namespace} explain federatedgamestatefulset/{name}\n\
+         {muster} status\n  \
+         {muster} -n {namespace} explain federatedgamestatefulset/{name}\n\
          Ctrl-C stops everything.\n"
     )
 }

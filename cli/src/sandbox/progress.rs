@@ -104,6 +104,6 @@ impl Progress {
 
 fn style() -> ProgressStyle {
     // The template is a constant; the plain bar is as good where it is not understood.
-    ProgressStyle::with_template("{prefix} {bar:30} {pos:>5}/{len:<5} ready  {msg}")
+    ProgressStyle::with_template("{prefix} {bar:30} {pos:>5}/{len:<5} ready  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
