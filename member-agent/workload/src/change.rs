@@ -19,6 +19,17 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// What to write to a running pod; nothing unless the change can be made in place.
+    pub fn in_place(&self) -> &InPlaceChange {
+        static NOTHING: InPlaceChange = InPlaceChange::nothing();
+        match self {
+            Self::InPlace(change) => change,
+            Self::None | Self::Recreate { .. } => &NOTHING,
+        }
+    }
+}
+
 /// What to write to a running pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InPlaceChange {
@@ -33,6 +44,16 @@ pub struct InPlaceChange {
 }
 
 impl InPlaceChange {
+    /// No change.
+    pub const fn nothing() -> Self {
+        Self {
+            images: BTreeMap::new(),
+            sidecar_images: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// Whether containers restart.
     pub fn restarts(&self) -> bool {
         !self.images.is_empty() || !self.sidecar_images.is_empty()

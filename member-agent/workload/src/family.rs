@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::identity::{identity_labels, ordinal, owner_reference};
+use crate::identity::{identity_labels, owner_reference};
 use crate::plan::{Action, Step};
 use crate::pod::Pod;
 use crate::reason::{Code, Reason};
@@ -44,7 +44,7 @@ impl<'a> Family<'a> {
             Family { slots: Vec::new(), condemned: Vec::new(), steps: Vec::new(), problems: Vec::new() };
         let settled = spec.holds(Scope::Everything) || snapshot.set.metadata.deletion_timestamp.is_some();
         for pod in snapshot.pods.iter().map(AsRef::as_ref) {
-            let Some(ordinal) = ordinal(id.name.as_str(), pod.name.as_str()) else { continue };
+            let Some(ordinal) = pod.ordinal_in(id.name.as_str()) else { continue };
             let fits = spec.selector.as_ref().is_none_or(|selector| selector.matches(&pod.labels));
             match &pod.controller {
                 Some(controller) if controller.uid == id.uid.as_str() => {

@@ -94,7 +94,7 @@ impl Pod {
     /// Where this pod stands with its update.
     pub fn stage(&self) -> Stage<'_> {
         let current = |state: &&InPlaceState| {
-            self.labels.get(muster_crds::keys::workload::REVISION) == Some(&state.revision)
+            self.revision.as_ref().is_some_and(|name| *name == state.revision.as_str())
         };
         let state = self.state.as_deref().filter(current).filter(|_| self.grace_note.is_none());
         match &self.gate {

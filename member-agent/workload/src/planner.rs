@@ -2,6 +2,7 @@
 //! away what is too many, then update.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
@@ -32,7 +33,7 @@ pub(crate) struct Planner<'a> {
     /// Pods that this plan writes: one write per pod and plan.
     touched: BTreeSet<ObjectName>,
     /// Changes between revisions that were looked at.
-    changes: BTreeMap<(RevisionName, RevisionName), Change>,
+    changes: BTreeMap<(RevisionName, RevisionName), Rc<Change>>,
     /// Steps that did not fit.
     left_over: usize,
 }
@@ -134,16 +135,16 @@ impl<'a> Planner<'a> {
     }
 
     /// The change from the pod's revision to this one; an error when its revision is not stored.
-    pub(crate) fn change(&mut self, pod: &Pod, to: &Revision) -> Result<Change, Reason> {
-        let from = pod.revision().and_then(|name| self.history.get(name.as_str()));
-        let Some(from) = from else {
-            let label = pod.revision().map_or_else(|| "none".into(), |name| name.to_string());
+    pub(crate) fn change(&mut self, pod: &Pod, to: &Revision) -> Result<Rc<Change>, Reason> {
+        let carried = pod.revision.as_ref();
+        let Some(from) = carried.and_then(|name| self.history.get(name.as_str())) else {
+            let label = carried.map_or("none", RevisionName::as_str);
             let message = format!("its revision ({label}) is not stored, so what would change is not known");
             return Err(Reason::new(Code::RevisionMissing, message));
         };
         let key = (from.name.clone(), to.name.clone());
-        let change = self.changes.entry(key).or_insert_with(|| classify(&from.meaning, &to.meaning));
-        Ok(change.clone())
+        let change = self.changes.entry(key).or_insert_with(|| Rc::new(classify(&from.meaning, &to.meaning)));
+        Ok(Rc::clone(change))
     }
 
     /// The revision that an existing pod is to be moved to; none if it stays as it is.
@@ -263,10 +264,7 @@ impl<'a> Planner<'a> {
             let message = format!("pod {} waits for claims that do not exist", pod.name);
             self.step(Action::CreateClaims { claims }, Code::CreateClaim, message);
         }
-        let lost = required_labels(pod.name.as_str(), ordinal)
-            .into_iter()
-            .any(|(key, value)| pod.labels.get(key) != Some(&value));
-        if lost && !self.touches(pod) {
+        if !pod.identified && !self.touches(pod) {
             let labels: BTreeMap<_, _> = required_labels(pod.name.as_str(), ordinal).into_iter().collect();
             let body = json!({"metadata": {"uid": pod.uid, "labels": labels}});
             let message = format!("pod {} lost the labels that say which one it is", pod.name);

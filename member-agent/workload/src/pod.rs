@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use muster_crds::names::{NameError, ObjectName, RevisionName, Uid};
 
+use crate::identity;
 use crate::inplace::{GraceNote, InPlaceState};
 use muster_crds::keys::condition::INPLACE_UPDATE_READY;
 use muster_crds::keys::workload as keys;
@@ -24,6 +25,12 @@ pub struct Pod {
     pub generation: Option<i64>,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
+    /// The revision it carries, from its labels.
+    pub revision: Option<RevisionName>,
+    /// Whether its labels say which pod it is, as they must.
+    pub identified: bool,
+    /// Its ordinal, and how long the name of its set is; from its name.
+    place: Option<(u32, usize)>,
     /// Its controller.
     pub controller: Option<Controller>,
     /// Whether it is being deleted.
@@ -168,12 +175,22 @@ impl Pod {
         };
         let ready = condition("Ready").filter(|ready| ready.status == "True");
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
+        let name = ObjectName::new(meta.name.as_deref().unwrap_or_default())?;
+        let parent = identity::parent(name.as_str());
+        let labels = meta.labels.clone().unwrap_or_default();
         Ok(Self {
-            name: ObjectName::new(meta.name.as_deref().unwrap_or_default())?,
+            revision: labels.get(keys::REVISION).and_then(|label| RevisionName::new(label).ok()),
+            identified: parent.is_some_and(|(_, ordinal)| {
+                identity::required_labels(name.as_str(), ordinal)
+                    .into_iter()
+                    .all(|(key, value)| labels.get(key) == Some(&value))
+            }),
+            place: parent.map(|(set, ordinal)| (ordinal, set.len())),
+            name,
             uid,
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             generation: meta.generation,
-            labels: meta.labels.clone().unwrap_or_default(),
+            labels,
             controller: Controller::of(meta),
             deleting: meta.deletion_timestamp.is_some(),
             phase: phase(status.and_then(|status| status.phase.as_deref())),
@@ -192,14 +209,15 @@ impl Pod {
         })
     }
 
-    /// The revision it carries.
-    pub fn revision(&self) -> Option<RevisionName> {
-        RevisionName::new(self.labels.get(keys::REVISION)?).ok()
-    }
-
     /// Whether it carries this revision.
     pub fn is_at(&self, revision: &RevisionName) -> bool {
-        self.labels.get(keys::REVISION).is_some_and(|label| revision == label.as_str())
+        self.revision.as_ref() == Some(revision)
+    }
+
+    /// Its ordinal, if its name is one of this set's.
+    pub fn ordinal_in(&self, set: &str) -> Option<u32> {
+        let (ordinal, length) = self.place?;
+        (length == set.len() && self.name.as_str().starts_with(set)).then_some(ordinal)
     }
 
     /// Whether it runs, is ready and is here to stay.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use muster_crds::keys::workload as keys;
 use muster_crds::names::{NameError, RevisionName, Uid};
 use serde_json::{Value, json};
 
@@ -251,7 +250,7 @@ impl<'a> History<'a> {
     fn trim(&mut self, spec: &Spec, pods: &[&Pod]) {
         let (Some(limit), Some(update)) = (spec.history_limit, self.update) else { return };
         let carried: BTreeSet<&str> =
-            pods.iter().filter_map(|pod| pod.labels.get(keys::REVISION)).map(String::as_str).collect();
+            pods.iter().filter_map(|pod| pod.revision.as_ref()).map(RevisionName::as_str).collect();
         let in_use = |revision: &&Revision| {
             carried.contains(revision.name.as_str())
                 || revision.name == update.name

@@ -1,6 +1,7 @@
 //! Updates: what is under way in single pods, and which pods are next.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use muster_crds::keys::condition::INPLACE_UPDATE_READY;
@@ -16,12 +17,6 @@ use crate::reason::{Code, Reason};
 use crate::revision::Revision;
 use crate::spec::Strategy;
 use serde_json::{Map, Value, json};
-
-/// How a pod gets to another revision.
-enum Way {
-    InPlace(InPlaceChange),
-    Recreate,
-}
 
 impl<'a> Planner<'a> {
     /// Goes on with the updates in place that are under way, and opens the gates of new pods.
@@ -54,7 +49,7 @@ impl<'a> Planner<'a> {
         let (target, change) = match wanted {
             // The bk-bcs operator writes the label first. What it had announced is done now.
             _ if pod.grace_note.is_some() => {
-                let announced = pod.revision().and_then(|name| self.history.get(name.as_str()));
+                let announced = pod.revision.as_ref().and_then(|name| self.history.get(name.as_str()));
                 let Some(target) = wanted.filter(|_| self.in_place()).or(announced) else { return };
                 (target, missing_images(pod, target))
             }
@@ -62,8 +57,8 @@ impl<'a> Planner<'a> {
             None if self.history.update.is_none() => return,
             None => return self.open_gate(pod, "stays as it is"),
             Some(_) if !self.in_place() => return,
-            Some(target) => match self.change(pod, target) {
-                Ok(Change::InPlace(change)) => (target, change),
+            Some(target) => match self.change(pod, target).as_deref() {
+                Ok(Change::InPlace(change)) => (target, change.clone()),
                 Ok(Change::None) => (target, InPlaceChange::default()),
                 // It serves as it is; the next pass says why it stays.
                 Ok(Change::Recreate { .. }) | Err(_) => {
@@ -83,8 +78,8 @@ impl<'a> Planner<'a> {
     fn go_on_patched(&mut self, pod: &'a Pod, state: &InPlaceState, wanted: Option<&'a Revision>) {
         if let Some(target) = wanted.filter(|_| self.in_place()) {
             // The pod is out of traffic and restarting anyway: it goes straight to the newest revision.
-            match self.change(pod, target) {
-                Ok(Change::InPlace(change)) => return self.patch_images(pod, target, &change, Some(state)),
+            match self.change(pod, target).as_deref() {
+                Ok(Change::InPlace(change)) => return self.patch_images(pod, target, change, Some(state)),
                 Ok(Change::None) => {
                     return self.patch_images(pod, target, &InPlaceChange::default(), Some(state));
                 }
@@ -118,36 +113,40 @@ impl<'a> Planner<'a> {
         let mut left = self.spec.budget.saturating_sub(unavailable);
         // Those that are down and not due: they are on their way to where they should be.
         let mut in_flight = unavailable - due.iter().filter(|(_, pod)| !pod.is_available()).count();
+        let full = Reason::new(
+            Code::BudgetUsed,
+            format!("is next when fewer than {} pods are unavailable; {unavailable} are", self.spec.budget),
+        );
         for (ordinal, pod) in due.into_iter().rev() {
             let Some(target) = self.wanted(ordinal, pod).filter(|_| !self.touches(pod)) else { continue };
-            let Some(way) = self.way(pod, target) else { continue };
-            if let Way::InPlace(change) = &way
-                && !change.restarts()
-            {
+            let way = match self.way(pod, target) {
+                Ok(way) => way,
+                Err(reason) => {
+                    self.wait_for(Some(pod), reason, None);
+                    continue;
+                }
+            };
+            let in_place = way.as_deref().map(Change::in_place);
+            if let Some(change) = in_place.as_ref().filter(|change| !change.restarts()) {
                 self.patch_images(pod, target, change, None);
                 continue;
             }
             let free = !pod.is_available();
             let blocked = if free { self.spec.ordered && in_flight >= self.spec.budget } else { left == 0 };
             if blocked {
-                let message = format!(
-                    "updates to revision {} when fewer than {} pods are unavailable; {unavailable} are",
-                    target.name, self.spec.budget
-                );
-                self.wait(Some(pod), Code::BudgetUsed, message);
+                self.wait_for(Some(pod), full.clone(), None);
                 continue;
             }
             if !free {
                 left -= 1;
             }
             in_flight += 1;
-            match way {
-                Way::InPlace(change) => self.begin_in_place(pod, target, &change),
-                Way::Recreate => {
-                    let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
-                    let message = format!("pod {} comes back with revision {}", pod.name, target.name);
-                    self.step(action, Code::Recreate, message);
-                }
+            if let Some(change) = in_place {
+                self.begin_in_place(pod, target, change);
+            } else {
+                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+                let message = format!("pod {} comes back with revision {}", pod.name, target.name);
+                self.step(action, Code::Recreate, message);
             }
         }
     }
@@ -177,22 +176,18 @@ impl<'a> Planner<'a> {
         true
     }
 
-    /// How a pod gets to a revision; none, with the reason why, when it cannot.
-    fn way(&mut self, pod: &Pod, target: &Revision) -> Option<Way> {
+    /// How a pod gets to a revision: the change to make in place, or none to replace it. An error when it cannot.
+    fn way(&mut self, pod: &Pod, target: &Revision) -> Result<Option<Rc<Change>>, Reason> {
         if !self.in_place() {
-            return Some(Way::Recreate);
+            return Ok(None);
         }
-        let reason = match self.change(pod, target) {
-            Ok(Change::InPlace(change)) => return Some(Way::InPlace(change)),
-            Ok(Change::None) => return Some(Way::InPlace(InPlaceChange::default())),
-            Ok(Change::Recreate { field }) => Reason::new(
-                Code::CannotUpdateInPlace,
-                format!("revision {} differs in {field}, which a running pod cannot change", target.name),
-            ),
-            Err(reason) => reason,
-        };
-        self.wait_for(Some(pod), reason, None);
-        None
+        let change = self.change(pod, target)?;
+        if let Change::Recreate { field } = change.as_ref() {
+            let message =
+                format!("revision {} differs in {field}, which a running pod cannot change", target.name);
+            return Err(Reason::new(Code::CannotUpdateInPlace, message));
+        }
+        Ok(Some(change))
     }
 
     fn begin_in_place(&mut self, pod: &'a Pod, target: &Revision, change: &InPlaceChange) {
