@@ -34,20 +34,20 @@ impl Comparison {
     }
 
     /// The comparison without some paths and all that lies below them.
-    pub(crate) fn without(self, ignored: &PathSet) -> Self {
-        if ignored.is_empty() {
-            return self;
+    pub(crate) fn without(mut self, ignored: &PathSet) -> Self {
+        for set in [&mut self.added, &mut self.modified, &mut self.removed] {
+            set.subtract_below(ignored);
         }
-        Self {
-            added: self.added.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            removed: self.removed.recursive_difference(ignored),
-        }
+        self
     }
 
     /// Compares two values, at least one of them present. Absent is not null.
     fn compare(&mut self, shape: Shape<'_>, left: Option<&Value>, right: Option<&Value>) -> Itself {
         let mut itself = Itself::default();
+        // Most of what is compared did not change.
+        if left.is_some() && left == right {
+            return itself;
+        }
         let mut leaf = false;
         let left_form = left.map(|value| shape.form(value));
         let right_form = right.map(|value| shape.form(value));

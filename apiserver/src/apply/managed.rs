@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::fields_v1;
 use super::set::PathSet;
@@ -36,8 +36,10 @@ pub(crate) struct ManagerId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) version: String,
-    pub(crate) fields: PathSet,
     pub(crate) time: Option<String>,
+    fields: PathSet,
+    /// The fields as they were stored, while they are those: most writes change one entry of several.
+    stored: Option<Value>,
 }
 
 /// All entries of one object.
@@ -82,6 +84,36 @@ impl Ord for ManagerId {
 impl PartialOrd for ManagerId {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(version: &str, fields: PathSet) -> Self {
+        Self { version: version.to_owned(), time: None, fields, stored: None }
+    }
+
+    pub(crate) fn fields(&self) -> &PathSet {
+        &self.fields
+    }
+
+    pub(crate) fn change_fields(&mut self, change: impl FnOnce(&mut PathSet)) {
+        self.stored = None;
+        change(&mut self.fields);
+    }
+
+    /// Owns exactly these fields from now on, in this version.
+    pub(crate) fn own(&mut self, version: &str, fields: PathSet) {
+        version.clone_into(&mut self.version);
+        if self.fields != fields {
+            self.change_fields(|own| *own = fields);
+        }
+    }
+
+    /// Takes fields away.
+    pub(crate) fn lose(&mut self, fields: &PathSet) {
+        if self.fields.intersects(fields) {
+            self.change_fields(|own| own.subtract(fields));
+        }
     }
 }
 
@@ -142,7 +174,7 @@ impl Managed {
                 self.0.insert(bucket.clone(), entry);
             }
             if let (Some(newer), Some(entry)) = (self.0.remove(&id), self.0.get_mut(&bucket)) {
-                entry.fields = entry.fields.union(&newer.fields);
+                entry.change_fields(|fields| fields.absorb(&newer.fields));
                 entry.time = newer.time;
                 count -= 1;
             }
@@ -207,35 +239,31 @@ fn decode_entry(entry: &Value, index: usize) -> Result<(ManagerId, Entry), Strin
         "" => return Err(format!("missing fieldsType in managed fields entry {index}")),
         other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {index}")),
     }
-    let fields = match entry.get("fieldsV1") {
-        None | Some(Value::Null) => PathSet::new(),
+    let stored = entry.get("fieldsV1").filter(|fields| !fields.is_null()).cloned();
+    let fields = match &stored {
+        None => PathSet::new(),
         Some(fields) => fields_v1::decode(fields).map_err(|e| format!("error decoding set: {e}"))?,
     };
     let version = text("apiVersion").to_owned();
     let mut id = ManagerId::new(text("manager"), operation, &version, Some(text("subresource")));
     text("manager").clone_into(&mut id.manager);
     let time = entry.get("time").and_then(Value::as_str).map(str::to_owned);
-    Ok((id, Entry { version, fields, time }))
+    Ok((id, Entry { version, time, fields, stored }))
 }
 
 fn encode_entry(id: &ManagerId, entry: &Entry) -> Value {
-    let mut out = json!({
-        "operation": id.operation.name(),
-        "apiVersion": entry.version,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields_v1::encode(&entry.fields),
-    });
-    let optional = [
-        ("manager", Some(id.manager.as_str())),
-        ("time", entry.time.as_deref()),
-        ("subresource", Some(id.subresource.as_str())),
+    let fields = entry.stored.clone().unwrap_or_else(|| fields_v1::encode(&entry.fields));
+    let text = [
+        ("manager", id.manager.as_str()),
+        ("operation", id.operation.name()),
+        ("apiVersion", &entry.version),
+        ("time", entry.time.as_deref().unwrap_or_default()),
+        ("fieldsType", "FieldsV1"),
+        ("subresource", &id.subresource),
     ];
-    if let Value::Object(out) = &mut out {
-        for (name, value) in optional {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                out.insert(name.to_owned(), Value::String(value.to_owned()));
-            }
-        }
-    }
-    out
+    text.into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
+        .chain([("fieldsV1".to_owned(), fields)])
+        .collect()
 }

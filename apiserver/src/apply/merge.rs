@@ -36,20 +36,23 @@ pub(crate) fn merge(shape: Shape<'_>, live: &Value, applied: &Value) -> Value {
 }
 
 fn merge_fields(shape: Shape<'_>, live: &Map<String, Value>, applied: &Map<String, Value>) -> Value {
-    let mut merged = live.clone();
-    for (name, new) in applied {
-        let value = match live.get(name) {
-            Some(old) => merge(shape.field_or_open(name), old, new),
-            None => new.clone(),
+    let merged = live.iter().map(|(name, old)| {
+        let value = match applied.get(name) {
+            Some(new) => merge(shape.field_or_open(name), old, new),
+            None => old.clone(),
         };
-        merged.insert(name.clone(), value);
-    }
-    Value::Object(merged)
+        (name.clone(), value)
+    });
+    let added = applied.iter().filter(|(name, _)| !live.contains_key(*name));
+    Value::Object(merged.chain(added.map(|(name, new)| (name.clone(), new.clone()))).collect())
 }
 
 /// Merges associative lists. Applied elements keep their order; elements that are live only keep their place
 /// relative to the elements around them.
 fn merge_items(shape: Shape<'_>, live: &[Value], applied: &[Value]) -> Value {
+    if live == applied {
+        return Value::Array(live.to_vec());
+    }
     let identify = |items: &[Value]| -> Vec<Option<Element>> {
         items.iter().map(|item| shape.element(item).ok()).collect()
     };
@@ -120,12 +123,11 @@ fn merge_items(shape: Shape<'_>, live: &[Value], applied: &[Value]) -> Value {
     Value::Array(merged)
 }
 
-/// The value without the paths of a set. Emptied objects and lists become null, as in Kubernetes; none is
-/// returned for a value that has no form to remove from.
+/// The value without the paths of a set. Objects and lists that lose all they had become null, as in
+/// Kubernetes.
 pub(crate) fn remove(shape: Shape<'_>, value: &Value, paths: &PathSet) -> Value {
     match (shape.form(value), value) {
-        (Form::Scalar, _) => value.clone(),
-        (Form::Map, Value::Object(fields)) if !shape.atomic_map() => {
+        (Form::Map, Value::Object(fields)) if !shape.atomic_map() && !fields.is_empty() => {
             let mut kept = Map::new();
             for (name, child) in fields {
                 match paths.field(name) {
@@ -140,11 +142,11 @@ pub(crate) fn remove(shape: Shape<'_>, value: &Value, paths: &PathSet) -> Value 
             }
             if kept.is_empty() { Value::Null } else { Value::Object(kept) }
         }
-        (Form::List, Value::Array(items)) if !shape.atomic_list() => {
+        (Form::List, Value::Array(items)) if !shape.atomic_list() && !items.is_empty() => {
             let kept: Vec<Value> = items.iter().filter_map(|item| remove_item(shape, item, paths)).collect();
             if kept.is_empty() { Value::Null } else { Value::Array(kept) }
         }
-        (Form::Map | Form::List, _) => Value::Null,
+        _ => value.clone(),
     }
 }
 

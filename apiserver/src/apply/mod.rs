@@ -131,8 +131,7 @@ pub fn apply(request: &ApplyRequest<'_>) -> Result<Value, ApplyError> {
     let nothing = identity(applied);
     let live = request.live.unwrap_or(&nothing);
     let mut managed = Managed::of(live).map_err(ApplyError::BadManagedFields)?;
-    let mut bare = live.clone();
-    clear(&mut bare);
+    let bare = without_managed_fields(live);
 
     let shape = Shape::new(endpoint.schema);
     check(shape, applied, Duplicates::Refused)
@@ -146,17 +145,13 @@ pub fn apply(request: &ApplyRequest<'_>) -> Result<Value, ApplyError> {
         record(&write_through, endpoint, &mut managed, BEFORE_FIRST_APPLY, &nothing, &bare, request.now);
     }
     let manager = ManagerId::new(request.manager, Operation::Apply, endpoint.version, endpoint.subresource);
-    let times = managed.clone();
+    let before = managed.0.get(&manager).and_then(|entry| entry.time.clone());
     let mut merged = merge_or_take_over(request, &write_through, &mut managed, &manager, &bare)
         .map_err(|clashes| ApplyError::Conflicts(error::conflicts(&clashes)))?;
     strip(&mut managed, &manager);
     let changed = !element::equal(&merged, &bare);
     if let Some(entry) = managed.0.get_mut(&manager) {
-        entry.time = match times.0.get(&manager) {
-            Some(before) if !changed => before.time.clone(),
-            _ if changed => Some(stamp(request.now)),
-            _ => None,
-        };
+        entry.time = if changed { Some(stamp(request.now)) } else { before };
     }
     if request.manager == last_applied::KUBECTL {
         last_applied::refresh(&mut merged, applied);
@@ -190,8 +185,7 @@ pub fn track_update(request: &UpdateRequest<'_>, new: &mut Value) {
         return;
     }
     let nothing = identity(new);
-    let mut old = request.old.unwrap_or(&nothing).clone();
-    clear(&mut old);
+    let old = without_managed_fields(request.old.unwrap_or(&nothing));
     let shape = Shape::new(endpoint.schema);
     let readable = [&old, &*new].iter().all(|object| check(shape, object, Duplicates::Allowed).is_ok());
     if readable {
@@ -210,16 +204,20 @@ pub fn keep_times(old: &Value, new: &mut Value) {
     let (Ok(before), Ok(after)) = (Managed::of(old), Managed::of(new)) else { return };
     let same_fields = before.0.len() == after.0.len()
         && before.0.iter().zip(&after.0).all(|((left_id, left), (right_id, right))| {
-            left_id == right_id && left.version == right.version && left.fields == right.fields
+            left_id == right_id && left.version == right.version && left.fields() == right.fields()
         });
     if !same_fields || before == after {
         return;
     }
-    let mut without_old = old.clone();
-    clear(&mut without_old);
-    let mut without_new = new.clone();
-    clear(&mut without_new);
-    if without_old == without_new {
+    // The version of a new object is not its own yet.
+    let content = |object: &Value| {
+        let mut content = without_managed_fields(object);
+        if let Some(Value::Object(metadata)) = content.get_mut("metadata") {
+            metadata.remove("resourceVersion");
+        }
+        content
+    };
+    if content(old) == content(new) {
         write(new, &before);
     }
 }
@@ -232,10 +230,13 @@ fn merge_or_take_over(
     manager: &ManagerId,
     live: &Value,
 ) -> Result<Value, Clashes> {
+    if request.manager != last_applied::KUBECTL {
+        return write_through.apply(managed, manager, live, request.applied, request.force);
+    }
     let before = managed.clone();
     let clashes = match write_through.apply(managed, manager, live, request.applied, request.force) {
-        Err(clashes) if request.manager == last_applied::KUBECTL => clashes,
-        result => return result,
+        Err(clashes) => clashes,
+        merged => return merged,
     };
     let Some(left) = last_applied::fields(write_through.shape, live, request.endpoint.version) else {
         return Err(clashes);
@@ -274,7 +275,7 @@ fn record(
     if let Some(mut entry) = managed.0.remove(&this_write) {
         let id = ManagerId::new(manager, Operation::Update, endpoint.version, endpoint.subresource);
         if let Some(previous) = managed.0.get(&id) {
-            entry.fields = entry.fields.union(&previous.fields);
+            entry.change_fields(|fields| fields.absorb(previous.fields()));
         }
         entry.time = Some(stamp(now));
         managed.0.insert(id, entry);
@@ -299,8 +300,8 @@ fn strip(managed: &mut Managed, manager: &ManagerId) {
         &["metadata", "resourceVersion"],
     ];
     if let Some(entry) = managed.0.get_mut(manager) {
-        entry.fields = entry.fields.difference(&PathSet::of_fields(NOBODY));
-        if entry.fields.is_empty() {
+        entry.lose(&PathSet::of_fields(NOBODY));
+        if entry.fields().is_empty() {
             managed.0.remove(manager);
         }
     }
@@ -313,6 +314,22 @@ fn check_version(applied: &Value, expected: &str) -> Result<(), ApplyError> {
     } else {
         Err(ApplyError::WrongVersion { applied: version.to_owned(), expected: expected.to_owned() })
     }
+}
+
+/// A copy of an object that does not own itself.
+fn without_managed_fields(object: &Value) -> Value {
+    let Value::Object(fields) = object else { return object.clone() };
+    let copy = |name: &str, value: &Value| match value {
+        Value::Object(metadata) if name == "metadata" => Value::Object(
+            metadata
+                .iter()
+                .filter(|(name, _)| *name != "managedFields")
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        ),
+        value => value.clone(),
+    };
+    Value::Object(fields.iter().map(|(name, value)| (name.clone(), copy(name, value))).collect())
 }
 
 /// An object of the same kind that holds nothing.

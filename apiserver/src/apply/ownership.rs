@@ -30,14 +30,13 @@ impl Write<'_> {
         self.adopt_schema(managed);
         let changes = Comparison::of(self.shape, old, new).without(self.ignored);
         take_from_others(managed, manager, &changes);
-        let own = managed.0.remove(manager).map(|entry| entry.fields).unwrap_or_default();
-        let fields = own
-            .difference(&changes.removed)
-            .union(&changes.modified)
-            .union(&changes.added)
-            .recursive_difference(self.ignored);
+        let mut fields = managed.0.remove(manager).map(|entry| entry.fields().clone()).unwrap_or_default();
+        fields.subtract(&changes.removed);
+        fields.absorb(&changes.modified);
+        fields.absorb(&changes.added);
+        fields.subtract_below(self.ignored);
         if !fields.is_empty() {
-            managed.0.insert(manager.clone(), self.entry(fields));
+            managed.0.insert(manager.clone(), Entry::new(self.version, fields));
         }
     }
 
@@ -54,11 +53,16 @@ impl Write<'_> {
     ) -> Result<Value, Clashes> {
         self.adopt_schema(managed);
         let merged = merge::merge(self.shape, live, applied);
-        let fields = field_set(self.shape, applied).recursive_difference(self.ignored);
-        let last = managed.0.get(manager).map(|entry| entry.fields.clone()).unwrap_or_default();
-        let gives_up = !last.difference(&fields).is_empty();
-        managed.0.insert(manager.clone(), self.entry(fields));
-        let merged = if gives_up { self.prune(&merged, managed, &last) } else { merged };
+        let mut fields = field_set(self.shape, applied);
+        fields.subtract_below(self.ignored);
+        let last = managed.0.get(manager).map(|entry| entry.fields().clone()).unwrap_or_default();
+        let gives_up = !last.is_subset(&fields);
+        managed
+            .0
+            .entry(manager.clone())
+            .or_insert_with(|| Entry::new(self.version, PathSet::new()))
+            .own(self.version, fields);
+        let merged = if gives_up { self.prune(merged, managed, &last) } else { merged };
         let changes = Comparison::of(self.shape, live, &merged).without(self.ignored);
         if !force {
             let clashes = clashes(managed, manager, &changes);
@@ -67,52 +71,51 @@ impl Write<'_> {
             }
         }
         take_from_others(managed, manager, &changes);
-        managed.0.retain(|_, entry| !entry.fields.is_empty());
+        managed.0.retain(|_, entry| !entry.fields().is_empty());
         Ok(merged)
-    }
-
-    fn entry(&self, fields: PathSet) -> Entry {
-        Entry { version: self.version.to_owned(), fields, time: None }
     }
 
     /// Removes what the applier owned before and neither it nor anybody else owns now.
     ///
-    /// An object with fields that nobody owns is kept for their sake, as are elements of lists.
-    fn prune(&self, merged: &Value, managed: &Managed, last: &PathSet) -> Value {
+    /// In three steps, as Kubernetes does it, for the sake of what lies inside removed objects: first all
+    /// that the applier owned goes, then what is owned comes back, then what was never the applier's.
+    fn prune(&self, merged: Value, managed: &Managed, last: &PathSet) -> Value {
         let shape = self.shape;
-        let owned = managed.0.values().fold(PathSet::new(), |owned, entry| owned.union(&entry.fields));
-        let owned = with_declared_parents(shape, &owned);
-        let last = with_declared_parents(shape, last);
-        let all = with_declared_parents(shape, &field_set(shape, merged));
+        let with_parents = |set: &PathSet| with_declared_parents(shape, set);
+        let fields = |value: &Value| with_parents(&field_set(shape, value));
 
-        let pruned = merge::remove(shape, merged, &last);
-        // Put back what is owned, and with it everything around that.
-        let kept = with_declared_parents(shape, &field_set(shape, &pruned));
-        let pruned = merge::remove(shape, merged, &all.difference(&kept.union(&owned)));
-        // Put back what went along and was never the applier's.
-        let kept = with_declared_parents(shape, &field_set(shape, &pruned));
-        merge::remove(shape, merged, &all.difference(&kept).intersection(&last))
+        let mut owned = PathSet::new();
+        for entry in managed.0.values() {
+            owned.absorb(entry.fields());
+        }
+        let (owned, last) = (with_parents(&owned), with_parents(last));
+        if last.is_subset(&owned) {
+            return merged;
+        }
+        let all = fields(&merged);
+        let mut kept = fields(&merge::remove(shape, &merged, &last));
+        kept.absorb(&owned);
+        let kept = fields(&merge::remove(shape, &merged, &all.difference(&kept)));
+        merge::remove(shape, &merged, &all.difference(&kept).intersection(&last))
     }
 
     /// Turns ownership inside what the schema now calls atomic into ownership of the whole.
     fn adopt_schema(&self, managed: &mut Managed) {
-        for entry in managed.0.values_mut() {
-            if let Some(fields) = adopt_schema(self.shape, &entry.fields) {
-                entry.fields = fields;
-            }
+        for entry in managed.0.values_mut().filter(|entry| is_outdated(self.shape, entry.fields())) {
+            entry.change_fields(|fields| *fields = adopt_schema(self.shape, fields));
         }
     }
 }
 
 /// What a change would alter of the fields that others own.
 fn clashes(managed: &Managed, manager: &ManagerId, changes: &Comparison) -> Clashes {
-    let changed = changes.modified.union(&changes.added);
+    let mut changed = changes.modified.clone();
+    changed.absorb(&changes.added);
     managed
         .0
         .iter()
-        .filter(|(id, _)| *id != manager)
-        .map(|(id, entry)| (id.clone(), entry.fields.intersection(&changed)))
-        .filter(|(_, fields)| !fields.is_empty())
+        .filter(|(id, entry)| *id != manager && entry.fields().intersects(&changed))
+        .map(|(id, entry)| (id.clone(), entry.fields().intersection(&changed)))
         .collect()
 }
 
@@ -120,12 +123,10 @@ fn clashes(managed: &Managed, manager: &ManagerId, changes: &Comparison) -> Clas
 fn take_from_others(managed: &mut Managed, manager: &ManagerId, changes: &Comparison) {
     for (_, entry) in managed.0.iter_mut().filter(|(id, _)| *id != manager) {
         for taken in [&changes.modified, &changes.added, &changes.removed] {
-            if !taken.is_empty() {
-                entry.fields = entry.fields.difference(taken);
-            }
+            entry.lose(taken);
         }
     }
-    managed.0.retain(|id, entry| id == manager || !entry.fields.is_empty());
+    managed.0.retain(|id, entry| id == manager || !entry.fields().is_empty());
 }
 
 /// The set with every declared field that lies on the way to a member added: such a parent exists for its
@@ -144,26 +145,32 @@ fn with_declared_parents(shape: Shape<'_>, set: &PathSet) -> PathSet {
     out
 }
 
-/// The set as the present schema would have it; none if that is what it is.
-fn adopt_schema(shape: Shape<'_>, set: &PathSet) -> Option<PathSet> {
-    let mut changed = false;
+/// Whether a set has paths inside what the schema now calls atomic.
+fn is_outdated(shape: Shape<'_>, set: &PathSet) -> bool {
+    set.nodes().iter().filter(|node| !node.children.is_empty()).any(|node| {
+        below(shape, &node.element)
+            .is_some_and(|below| below.is_atomic_now(&node.children) || is_outdated(below, &node.children))
+    })
+}
+
+/// The set as the present schema would have it.
+fn adopt_schema(shape: Shape<'_>, set: &PathSet) -> PathSet {
     let mut out = PathSet::new();
     for node in set.nodes() {
-        let below = match &node.element {
-            Element::Field(name) => shape.field(name),
-            _ => Some(shape.items()),
-        };
-        let (member, children) = match below {
-            _ if node.children.is_empty() => (node.member, None),
-            Some(below) if below.is_atomic_now(&node.children) => {
-                changed = true;
-                (true, Some(PathSet::new()))
-            }
-            Some(below) => (node.member, adopt_schema(below, &node.children)),
-            None => (node.member, None),
-        };
-        changed |= children.is_some();
-        out.add(node.element.clone(), member, children.unwrap_or_else(|| node.children.clone()));
+        let element = node.element.clone();
+        match below(shape, &node.element) {
+            Some(below) if below.is_atomic_now(&node.children) => out.add(element, true, PathSet::new()),
+            Some(below) => out.add(element, node.member, adopt_schema(below, &node.children)),
+            None => out.add(element, node.member, node.children.clone()),
+        }
     }
-    changed.then_some(out)
+    out
+}
+
+/// The shape one step down; none for a field that the schema does not have.
+fn below<'a>(shape: Shape<'a>, element: &Element) -> Option<Shape<'a>> {
+    match element {
+        Element::Field(name) => shape.field(name),
+        _ => Some(shape.items()),
+    }
 }

@@ -79,59 +79,110 @@ impl PathSet {
 
     /// Every path in either set.
     pub fn union(&self, other: &Self) -> Self {
-        if self.is_empty() {
-            return other.clone();
-        }
-        let mut nodes = Vec::with_capacity(self.nodes.len() + other.nodes.len());
-        for pair in Pairs::new(&self.nodes, &other.nodes) {
-            nodes.push(match pair {
-                (Some(left), Some(right)) => Node {
-                    element: left.element.clone(),
-                    member: left.member || right.member,
-                    children: left.children.union(&right.children),
-                },
-                (Some(node), None) | (None, Some(node)) => node.clone(),
-                (None, None) => continue,
-            });
-        }
-        Self { nodes }
+        let mut union = self.clone();
+        union.absorb(other);
+        union
     }
 
     /// Every path in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
-        self.combine(other, |left, right| {
-            let right = right?;
-            Some(Node {
-                element: left.element.clone(),
-                member: left.member && right.member,
-                children: left.children.intersection(&right.children),
-            })
+        let mut nodes = Vec::new();
+        for (left, right) in Pairs::new(&self.nodes, &other.nodes) {
+            if let (Some(left), Some(right)) = (left, right) {
+                let member = left.member && right.member;
+                let children = left.children.intersection(&right.children);
+                if member || !children.is_empty() {
+                    nodes.push(Node { element: left.element.clone(), member, children });
+                }
+            }
+        }
+        Self { nodes }
+    }
+
+    /// Whether any path is in both sets.
+    pub fn intersects(&self, other: &Self) -> bool {
+        Pairs::new(&self.nodes, &other.nodes).any(|pair| match pair {
+            (Some(left), Some(right)) => {
+                left.member && right.member || left.children.intersects(&right.children)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether every path in this set is in the other.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        Pairs::new(&self.nodes, &other.nodes).all(|pair| match pair {
+            (Some(left), Some(right)) => {
+                (!left.member || right.member) && left.children.is_subset(&right.children)
+            }
+            (left, _) => left.is_none(),
         })
     }
 
     /// Every path in this set that is not in the other.
     pub fn difference(&self, other: &Self) -> Self {
-        self.combine(other, |left, right| {
-            let Some(right) = right else { return Some(left.clone()) };
-            Some(Node {
-                element: left.element.clone(),
-                member: left.member && !right.member,
-                children: left.children.difference(&right.children),
-            })
-        })
+        let mut difference = self.clone();
+        difference.subtract(other);
+        difference
     }
 
-    /// Every path in this set that neither is in the other nor lies below a path of the other.
-    pub fn recursive_difference(&self, other: &Self) -> Self {
-        self.combine(other, |left, right| match right {
-            None => Some(left.clone()),
-            Some(right) if right.member => None,
-            Some(right) => Some(Node {
-                element: left.element.clone(),
-                member: left.member,
-                children: left.children.recursive_difference(&right.children),
-            }),
-        })
+    /// Adds every path of another set.
+    pub fn absorb(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.nodes.clone_from(&other.nodes);
+            return;
+        }
+        let mut at = 0;
+        for node in &other.nodes {
+            at += self.nodes[at..].partition_point(|own| own.element < node.element);
+            match self.nodes.get_mut(at) {
+                Some(own) if own.element == node.element => {
+                    own.member |= node.member;
+                    own.children.absorb(&node.children);
+                }
+                _ => self.nodes.insert(at, node.clone()),
+            }
+        }
+    }
+
+    /// Removes every path of another set.
+    pub fn subtract(&mut self, other: &Self) {
+        self.remove_matching(other, |own, other| {
+            own.member &= !other.member;
+            own.children.subtract(&other.children);
+        });
+    }
+
+    /// Removes every path of another set and all that lies below it.
+    pub fn subtract_below(&mut self, other: &Self) {
+        self.remove_matching(other, |own, other| {
+            if other.member {
+                own.member = false;
+                own.children = PathSet::new();
+            } else {
+                own.children.subtract_below(&other.children);
+            }
+        });
+    }
+
+    /// Changes the nodes that both sets have, and drops those that are left empty.
+    fn remove_matching(&mut self, other: &Self, remove: impl Fn(&mut Node, &Node)) {
+        let mut at = 0;
+        let mut emptied = false;
+        for node in &other.nodes {
+            at += self.nodes[at..].partition_point(|own| own.element < node.element);
+            match self.nodes.get_mut(at) {
+                Some(own) if own.element == node.element => {
+                    remove(own, node);
+                    emptied |= own.is_empty();
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        if emptied {
+            self.nodes.retain(|node| !node.is_empty());
+        }
     }
 
     /// The paths of this set that have no path of the set below them.
@@ -210,7 +261,7 @@ impl PathSet {
         }
         let node = self.node_mut(element);
         node.member |= member;
-        node.children = if node.children.is_empty() { children } else { node.children.union(&children) };
+        node.children.absorb(&children);
     }
 
     /// The node of an element, made if absent. The caller makes it a member or gives it children.
@@ -223,19 +274,6 @@ impl PathSet {
             }
         };
         &mut self.nodes[index]
-    }
-
-    /// For each node of this set, what `f` makes of it and its counterpart.
-    fn combine<'a>(
-        &'a self,
-        other: &'a Self,
-        f: impl Fn(&'a Node, Option<&'a Node>) -> Option<Node>,
-    ) -> Self {
-        let nodes = Pairs::new(&self.nodes, &other.nodes)
-            .filter_map(|(left, right)| f(left?, right))
-            .filter(|node| !node.is_empty())
-            .collect();
-        Self { nodes }
     }
 }
 
@@ -307,6 +345,12 @@ mod tests {
         PathSet::of_fields(paths)
     }
 
+    fn without_below(a: &PathSet, b: &PathSet) -> PathSet {
+        let mut a = a.clone();
+        a.subtract_below(b);
+        a
+    }
+
     #[test]
     fn a_path_says_nothing_of_its_parents_and_children() {
         let parent = set(&[&["a"]]);
@@ -315,8 +359,8 @@ mod tests {
         assert_eq!(child.difference(&parent), child);
         assert_eq!(parent.intersection(&child), PathSet::new());
         assert_eq!(parent.union(&child).len(), 2);
-        assert_eq!(child.recursive_difference(&parent), PathSet::new());
-        assert_eq!(set(&[&["a"], &["a", "b", "c"]]).recursive_difference(&child), parent);
+        assert_eq!(without_below(&child, &parent), PathSet::new());
+        assert_eq!(without_below(&set(&[&["a"], &["a", "b", "c"]]), &child), parent);
         assert_eq!(parent.union(&child).leaves(), child);
     }
 
@@ -340,16 +384,19 @@ mod tests {
             prop_assert_eq!(a.union(&a), a.clone());
             prop_assert_eq!(a.union(&b).len() + a.intersection(&b).len(), a.len() + b.len());
             prop_assert_eq!(a.difference(&a), PathSet::new());
+            prop_assert_eq!(a.intersects(&b), !a.intersection(&b).is_empty());
+            prop_assert_eq!(a.is_subset(&b), a.difference(&b).is_empty());
+            prop_assert!(a.is_subset(&a.union(&b)));
         }
 
         #[test]
-        fn a_recursive_difference_removes_everything_below(a in path_set(), b in path_set()) {
+        fn everything_below_can_be_removed_too(a in path_set(), b in path_set()) {
             let expected: Vec<Path> = a
                 .paths()
                 .into_iter()
                 .filter(|path| !(1..=path.0.len()).any(|n| b.contains(&path.0[..n])))
                 .collect();
-            prop_assert_eq!(a.recursive_difference(&b).paths(), expected);
+            prop_assert_eq!(without_below(&a, &b).paths(), expected);
         }
 
         #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Script;
 use crate::apply::field_set::field_set;
-use crate::apply::managed::Managed;
+use crate::apply::managed::{Entry, Managed};
 use crate::apply::shape::Shape;
 use crate::apply::testing::{object, pod_part};
 use crate::apply::{Element, Path, PathSet};
@@ -59,7 +59,7 @@ proptest! {
         prop_assert_eq!(one.object(), other.object());
         let fields = |script: &Script| {
             let managed = Managed::of(script.live.as_ref().unwrap()).unwrap();
-            managed.0.into_iter().map(|(id, entry)| (id, entry.fields)).collect::<Vec<_>>()
+            managed.0.into_iter().map(|(id, entry)| (id, entry.fields().clone())).collect::<Vec<_>>()
         };
         prop_assert_eq!(fields(&one), fields(&other));
     }
@@ -90,7 +90,7 @@ proptest! {
         script.update(None, "ann", &old);
         script.update(None, "bob", &new);
         let managed = Managed::of(script.live.as_ref().unwrap()).unwrap();
-        let sets: Vec<&PathSet> = managed.0.values().map(|entry| &entry.fields).collect();
+        let sets: Vec<&PathSet> = managed.0.values().map(Entry::fields).collect();
         if let [ann, bob] = sets.as_slice() {
             prop_assert_eq!(ann.intersection(bob), PathSet::new());
         }
