@@ -85,6 +85,11 @@ fn lenient(components: &Map<String, Value>) -> Map<String, Value> {
             if name.ends_with(".resource.Quantity") {
                 component.insert("format".into(), "quantity".into());
             }
+            // What a raw extension holds is nobody's but its owner's: `data` of a ControllerRevision is one
+            // field to server-side apply.
+            if name.ends_with(".runtime.RawExtension") {
+                component.insert("x-kubernetes-map-type".into(), "atomic".into());
+            }
         }
     }
     components
@@ -146,6 +151,8 @@ mod tests {
         assert_eq!(spec.child("nodeSelector").map_type(), MapType::Atomic);
         let volumes = spec.child("volumes");
         assert!(volumes.patch_strategy().merge && volumes.patch_strategy().retain_keys);
+        let revision = schema("apps", "v1", "ControllerRevision").unwrap();
+        assert_eq!(revision.child("data").map_type(), MapType::Atomic);
         let finalizers = pod();
         assert_eq!(finalizers.child("metadata").child("finalizers").list_type(), ListType::Set);
     }
