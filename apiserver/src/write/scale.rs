@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{PatchKind, Target, Written, body::decode_json, body::decode_yaml};
 use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text};
 
+/// The version in which scales are served.
+const SCALE_VERSION: &str = "autoscaling/v1";
+
 /// An object as `autoscaling/v1` Scale.
 pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     let number = |path: &str| object.pointer(&pointer(path)).and_then(Value::as_i64).unwrap_or_default();
@@ -17,7 +20,7 @@ pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     }
     let mut scale = json!({
         "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "apiVersion": SCALE_VERSION,
         "metadata": shown,
         "spec": {"replicas": number(&paths.spec_replicas)},
         "status": {"replicas": number(&paths.status_replicas)},
@@ -43,13 +46,11 @@ impl Inner {
         let wanted = match kind {
             None => decode_yaml(body)?.value,
             Some(PatchKind::Json) => patch::json(&current, body).map_err(|error| refused(&error))?,
-            // A scale has no lists, so merging is the same in all three.
+            // A scale has no lists, so merging is the same in both.
             Some(PatchKind::Merge | PatchKind::Strategic) => {
                 patch::merge(&current, &decode_json(body)?.value).map_err(|error| refused(&error))?
             }
-            Some(PatchKind::Apply) => {
-                patch::merge(&current, &decode_yaml(body)?.value).map_err(|error| refused(&error))?
-            }
+            Some(PatchKind::Apply) => return self.apply_scale(target, paths, &decode_yaml(body)?.value),
         };
         let replicas = check(target.resource, &target.key.name, &wanted)?;
         let mut patch = nested(&paths.spec_replicas, replicas);
@@ -58,6 +59,24 @@ impl Inner {
             patch["metadata"] = json!({"resourceVersion": asked});
         }
         self.patch(target, PatchKind::Merge, patch.to_string().as_bytes())
+    }
+}
+
+impl Inner {
+    /// Applies a Scale: an apply of the object whose configuration is the replicas alone.
+    fn apply_scale(&self, target: &Target<'_>, paths: &ScalePaths, scale: &Value) -> Result<Written, Status> {
+        let version = text(scale, "/apiVersion");
+        if version != SCALE_VERSION {
+            return Err(Status::bad_request(format!(
+                "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {SCALE_VERSION}"
+            )));
+        }
+        let replicas = check(target.resource, &target.key.name, scale)?;
+        let mut configuration = nested(&paths.spec_replicas, replicas);
+        configuration["apiVersion"] = target.resource.api_version().into();
+        configuration["kind"] = (*target.resource.kind).into();
+        configuration["metadata"] = scale["metadata"].clone();
+        self.patch(target, PatchKind::Apply, configuration.to_string().as_bytes())
     }
 }
 

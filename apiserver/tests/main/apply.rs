@@ -71,6 +71,28 @@ async fn status_is_applied_apart_and_remembered_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn replicas_are_owned_through_scale_too() {
+    let world = world_with_games().await;
+    world.patch("apply", &format!("{GAMES}/g?fieldManager=ann"), &game("g", &json!({"replicas": 2}))).await;
+    let scale = |replicas: i64| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "g"}, "spec": {"replicas": replicas}});
+    let path = format!("{GAMES}/g/scale?fieldManager=hpa");
+    let refused = world.patch("apply", &path, &scale(5)).await;
+    assert_eq!(
+        refused.failure(),
+        (409, r#"Apply failed with 1 conflict: conflict with "ann": .spec.replicas"#.into())
+    );
+    let forced = world.patch("apply", &format!("{path}&force=true"), &scale(5)).await;
+    assert_eq!((forced.code, &forced.json()["spec"]["replicas"]), (200, &json!(5)), "{}", forced.text);
+    let entry = world.get(&format!("{GAMES}/g")).await.json()["metadata"]["managedFields"][0].clone();
+    assert_eq!(
+        (&entry["manager"], &entry["operation"], &entry["subresource"], &entry["fieldsV1"]),
+        (&json!("hpa"), &json!("Apply"), &json!("scale"), &json!({"f:spec": {"f:replicas": {}}}))
+    );
+    let wrong = json!({"apiVersion": "v1", "kind": "Scale", "spec": {"replicas": 5}});
+    assert_eq!(world.patch("apply", &path, &wrong).await.code, 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_apply_needs_a_manager_and_a_body_of_the_right_kind() {
     let world = world_with_games().await;
     let nobody = world.patch("apply", &format!("{GAMES}/g"), &game("g", &json!({}))).await;
