@@ -91,6 +91,9 @@ impl Document {
             metadata["namespace"] = Value::from(namespace.as_str());
         }
         metadata["uid"] = Value::from(self.entry.uid.as_str());
+        if let Some(created) = &self.entry.source.created {
+            metadata["creationTimestamp"] = json!(created);
+        }
         metadata["resourceVersion"] = Value::from(self.version.to_string());
         metadata["generation"] = Value::from(self.entry.generation());
         match metadata.get_mut("annotations").and_then(Value::as_object_mut) {

@@ -51,6 +51,8 @@ pub struct Head {
     pub resource_version: String,
     /// Its generation.
     pub generation: i64,
+    /// When it was created.
+    pub created: Option<Time>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// Its finalizers.
@@ -94,6 +96,7 @@ impl ObjectInput {
                 uid: object.uid().unwrap_or_default(),
                 resource_version: object.resource_version().unwrap_or_default(),
                 generation: meta.generation.unwrap_or_default(),
+                created: meta.creation_timestamp.clone(),
                 annotations: meta.annotations.clone().unwrap_or_default(),
                 finalizers: meta.finalizers.clone().unwrap_or_default(),
                 deletion: meta.deletion_timestamp.clone(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use muster_crds::names::{ClusterName, ObjectKey};
 use muster_planner::{Capacity, ClusterPlan, Inventory, Observed, Plan, Policies, Preference, content_hash};
 use serde_json::Value;
@@ -132,7 +133,7 @@ impl Model {
             Err(_) => Removal { policy: RemovalPolicy::Orphan, options: None },
         };
         if !holders.is_empty() {
-            let source = self.source_of(id, &object.head.uid, key);
+            let source = self.source_of(id, &object.head.uid, key, object.head.created.clone());
             self.bury(id, key, &source, &removal, holders, now);
         }
     }
@@ -228,7 +229,7 @@ impl Model {
     /// Brings every view in line with the newest plan, as far as it may be shown.
     pub(super) fn show(&mut self, id: &KindId, key: &ObjectKey, now: Timestamp) {
         let Some(object) = self.object(id, key) else { return };
-        let source = self.source_of(id, &object.head.uid, key);
+        let source = self.source_of(id, &object.head.uid, key, object.head.created.clone());
         let mut bodies: Vec<Arc<Desired>> = Vec::new();
         let mut steps: Vec<(ClusterName, Step)> = Vec::new();
         for (name, member) in &self.members {
@@ -306,11 +307,22 @@ impl Model {
         holding.map(|(name, _)| name).filter(|name| !covered(name)).cloned().collect()
     }
 
-    pub(super) fn source_of(&self, id: &KindId, uid: &str, key: &ObjectKey) -> Arc<SourceRef> {
+    /// How views name a federated object.
+    pub(super) fn source_of(
+        &self,
+        id: &KindId,
+        uid: &str,
+        key: &ObjectKey,
+        created: Option<Time>,
+    ) -> Arc<SourceRef> {
         let names = self.kinds.get(id).map(|kind| &kind.names.federated);
         let (group, kind) = names.map_or(("", ""), |names| (names.group.as_str(), names.kind.as_str()));
         let namespace = key.namespace.as_ref().map_or("", |namespace| namespace.as_str());
-        Arc::new(SourceRef { uid: uid.to_owned(), path: format!("{group}/{kind}/{namespace}/{}", key.name) })
+        Arc::new(SourceRef {
+            created,
+            uid: uid.to_owned(),
+            path: format!("{group}/{kind}/{namespace}/{}", key.name),
+        })
     }
 }
 

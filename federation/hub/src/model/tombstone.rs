@@ -68,6 +68,7 @@ impl Tombstone {
             source: Arc::new(SourceRef {
                 uid: spec.source_uid.clone().unwrap_or_default(),
                 path: source_path(&kind, &key),
+                created: None,
             }),
             kind,
             key,
@@ -130,7 +131,7 @@ impl Model {
             self.changes.dirty.insert(WriteKey::Object(kind, key));
             return;
         }
-        let path = |kind: &KindId, key: &ObjectKey| self.source_of(kind, "", key).path.clone();
+        let path = |kind: &KindId, key: &ObjectKey| self.source_of(kind, "", key, None).path.clone();
         let Some(tombstone) = Tombstone::read(input, path) else {
             return self.decide("tombstone refused", &name, "it does not say what to remove from where");
         };

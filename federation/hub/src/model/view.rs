@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use muster_apiserver::{Body, Collection, GroupResource, Key, Labels, Object};
 use muster_crds::names::ObjectKey;
 use serde_json::{Value, json};
@@ -49,6 +50,8 @@ pub struct SourceRef {
     pub uid: String,
     /// `<group>/<kind>/<namespace>/<name>`.
     pub path: String,
+    /// Its creation, from which the view object has its age.
+    pub created: Option<Time>,
 }
 
 /// All entries of one kind in one view.

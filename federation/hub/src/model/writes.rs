@@ -278,7 +278,7 @@ impl Model {
         }
         let Ok(policy) = &object.parsed.on_delete else { return };
         let removal = Removal::of(policy);
-        let source = self.source_of(id, &object.head.uid, key);
+        let source = self.source_of(id, &object.head.uid, key, object.head.created.clone());
         self.bury(id, key, &source, &removal, holders, now);
     }
 
