@@ -12,12 +12,16 @@ mod status;
 mod table;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use muster_runtime::telemetry;
 
 use crate::args::{Arguments, Command};
 use crate::error::CliError;
+
+/// How long the process waits at its end for what still runs.
+const SHUTDOWN: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -30,7 +34,9 @@ fn main() -> ExitCode {
         }
     };
     // Boxed: the futures of whole commands are large, and there is one.
-    match runtime.block_on(Box::pin(run(arguments))) {
+    let ran = runtime.block_on(Box::pin(run(arguments)));
+    runtime.shutdown_timeout(SHUTDOWN);
+    match ran {
         Ok(code) => code,
         Err(error) => {
             output::error(&error.to_string());

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource};
 use muster_apiserver::{Cluster, Clusters};
-use muster_crds::keys;
+use muster_crds::core_kubefed::KubeFedCluster;
 use muster_crds::names::{ClusterName, NameError};
+use muster_crds::{Condition, conditions, keys};
 use muster_runtime::client::{self, ClientError};
 use muster_runtime::{Clock, Tasks, serve};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::apply::{Applier, Rejected, Wave};
+use crate::apply::{Applier, MANAGER, Rejected, Wave};
 use crate::controls::{self, Command};
 use crate::hub::{HubSlot, StartError};
 use crate::kubeconfig;
@@ -251,6 +254,9 @@ impl Sandbox {
             while let Some(command) = commands.recv().await {
                 if let Err(error) = sandbox.carry_out(&command).await {
                     tracing::warn!(?command, %error, "cannot be done");
+                    if let Command::Cluster { name, .. } = &command {
+                        sandbox.complain(name, &error).await;
+                    }
                 }
             }
         });
@@ -267,6 +273,30 @@ impl Sandbox {
                 self.set_link(name, false)
             }
             Command::RestartHub => self.restart_hub().await,
+        }
+    }
+
+    /// Says on a KubeFedCluster why there is no member for it.
+    async fn complain(&self, name: &str, error: &SandboxError) {
+        let inner = &self.inner;
+        let said = async {
+            let client = client::in_process(inner.hub_api.router(), SANDBOX)?;
+            let clusters: Api<KubeFedCluster> = Api::namespaced(client, &inner.config.federation_namespace);
+            let mut conditions = Vec::new();
+            let condition =
+                Condition::new(keys::condition::CONFIG_MALFORMED, true, "NoMember", error.to_string());
+            conditions::set_condition(&mut conditions, condition, inner.config.clock.now());
+            let patch = json!({
+                "apiVersion": KubeFedCluster::api_version(&()),
+                "kind": KubeFedCluster::kind(&()),
+                "status": {"conditions": conditions},
+            });
+            let params = PatchParams::apply(MANAGER).force();
+            clusters.patch_status(name, &params, &Patch::Apply(patch)).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        };
+        if let Err(error) = said.await {
+            tracing::warn!(cluster = name, error, "cannot say so on the KubeFedCluster");
         }
     }
 

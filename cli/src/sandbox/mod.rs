@@ -39,7 +39,7 @@ const USER_AGENT: &str = concat!("muster-sandbox/", env!("CARGO_PKG_VERSION"));
 const FRAME: Duration = Duration::from_millis(100);
 
 /// How long everything may take to stop.
-const STOP: Duration = Duration::from_millis(1500);
+const STOP: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: SandboxOptions) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -108,14 +108,14 @@ async fn once(
         let rejected = sandbox.rejected();
         if waiting.is_empty() && rejected.is_empty() {
             progress.finish();
-            output::text(&view::table(&view::rows(&all, jiff_now())));
+            output::text(&view::table(&view::rows(&all, view::now())));
             output::line(&ready_line(&all, started));
             return Ok(ExitCode::SUCCESS);
         }
         let hopeless = waiting.is_empty();
         if hopeless || Instant::now() >= deadline {
             progress.finish();
-            output::text(&view::table(&view::rows(&all, jiff_now())));
+            output::text(&view::table(&view::rows(&all, view::now())));
             for rejected in rejected {
                 output::error(&rejected.to_string());
             }
@@ -208,11 +208,6 @@ fn hints(
          {muster} -n {namespace} explain federatedgamestatefulset/{name}\n\
          Ctrl-C stops everything.\n"
     )
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command line shows ages by the machine's clock")]
-fn jiff_now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }
 
 /// SIGINT and SIGTERM.

@@ -94,10 +94,11 @@ impl Progress {
         }
     }
 
-    /// Leaves the bars as they are.
+    /// Leaves the bars as they are; what is printed next begins on a line of its own.
     pub(crate) fn finish(&self) {
         if let Self::Bars { bars, .. } = self {
             bars.values().for_each(ProgressBar::abandon);
+            output::line("");
         }
     }
 }

@@ -187,11 +187,23 @@ impl Kubelet {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         // As a kubelet does it: lists are merged by their keys, so conditions of others stay, and the
         // uid keeps the report from reaching a pod that took the name.
-        let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": status});
+        let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": patched(status)});
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         api.patch_status(&pod.name_any(), &params, &Patch::Strategic(patch)).await?;
         Ok(())
     }
+}
+
+/// `status` as a patch: a condition that holds takes the reason away that it had while it did not.
+fn patched(status: &PodStatus) -> serde_json::Value {
+    let mut patch = json!(status);
+    let conditions = patch.get_mut("conditions").and_then(serde_json::Value::as_array_mut);
+    for condition in conditions.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
+        for field in ["reason", "message"] {
+            condition.entry(field).or_insert(serde_json::Value::Null);
+        }
+    }
+    patch
 }
 
 /// Whether `report` says anything that `current` does not say yet.
@@ -212,4 +224,24 @@ fn differs(current: Option<&PodStatus>, report: &PodStatus) -> bool {
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_that_holds_loses_the_reason_it_had() {
+        let condition = |type_: &str, reason: Option<&str>| PodCondition {
+            type_: type_.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.map(str::to_owned),
+            ..PodCondition::default()
+        };
+        let conditions = vec![condition("Ready", None), condition("Initialized", Some("x"))];
+        let patch = patched(&PodStatus { conditions: Some(conditions), ..PodStatus::default() });
+        assert!(patch["conditions"][0]["reason"].is_null());
+        assert!(patch["conditions"][0].as_object().unwrap().contains_key("reason"));
+        assert_eq!(patch["conditions"][1]["reason"], "x");
+    }
 }

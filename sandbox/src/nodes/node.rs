@@ -47,7 +47,7 @@ pub fn node(cluster: &str, index: usize) -> Result<Node, serde_json::Error> {
             ],
             "nodeInfo": {
                 "architecture": "amd64", "operatingSystem": "linux", "osImage": "simulated",
-                "kernelVersion": "simulated", "kubeletVersion": "v1.34.0", "kubeProxyVersion": "",
+                "kernelVersion": "simulated", "kubeletVersion": "v1.33.0", "kubeProxyVersion": "",
                 "containerRuntimeVersion": "simulated://1", "machineID": "", "systemUUID": "", "bootID": "",
             },
         },
