@@ -3,6 +3,7 @@
 //! Plain structs with one writer and no client: [`Model::apply`] takes an event and a time, and says what has to be
 //! written to the hub API. Views change inside it. Tests call it.
 
+mod cause;
 mod document;
 mod fleet;
 mod input;

@@ -10,6 +10,7 @@ use muster_planner::{Contact, ReasonCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::cause::{self, Cause};
 use super::input::{Head, settled, stamp};
 use super::intent::{Hold, Intent};
 use super::report::Held;
@@ -223,7 +224,24 @@ fn judge(row: &RowInput<'_>, input: &StatusInput<'_>, now: Timestamp) -> Row {
             Some("not reported since the hub started; the numbers are those of before".to_owned());
     }
     let healthy = in_sync && is_healthy(row, &status);
+    if in_sync
+        && !healthy
+        && let Some(held) = row.report
+    {
+        let cause = cause::of(&held.said).unwrap_or_else(|| Cause::counted(counted(&status)));
+        failed |= cause.failed;
+        status.reason = Some(cause.reason);
+        status.message = Some(cut(&cause.message));
+    }
     Row { status, in_sync, healthy, failed }
+}
+
+/// `3 of 5 ready, 2 updated`.
+fn counted(row: &ClusterStatus) -> String {
+    let number = |number: Option<i64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+    let (ready, planned, updated) =
+        (number(row.ready_replicas), number(row.planned), number(row.updated_replicas));
+    format!("{ready} of {planned} ready, {updated} updated")
 }
 
 /// Fills in the counters: what was reported, or what was stored before this hub started.
@@ -356,24 +374,15 @@ fn named<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
             more += 1;
             continue;
         }
-        let ClusterStatus {
-            name, status, planned, ready_replicas, updated_replicas, message, reason, ..
-        } = &row.status;
-        let numbers = || {
-            let number =
-                |number: &Option<i64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
-            format!(
-                "{} of {} ready, {} updated",
-                number(ready_replicas),
-                number(planned),
-                number(updated_replicas)
-            )
-        };
+        let ClusterStatus { name, status, message, reason, .. } = &row.status;
         let what = match (status, reason, message) {
             (Some(word), _, Some(message)) => format!("{word}: {message}"),
             (Some(word), Some(reason), None) => format!("{word}: {reason}"),
             (Some(word), None, None) => word.clone(),
-            (None, _, _) => numbers(),
+            (None, Some(reason), Some(message)) if reason != cause::COUNTED && reason != STALE => {
+                format!("{}; {reason}: {message}", counted(&row.status))
+            }
+            (None, _, _) => counted(&row.status),
         };
         texts.push(format!("{name}: {what}"));
     }
