@@ -1,5 +1,7 @@
 //! The binary as a user runs it.
 
+#![expect(clippy::unwrap_used, reason = "a failed preparation fails the test")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
