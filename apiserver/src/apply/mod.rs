@@ -10,6 +10,16 @@
 //! 4. the fields that the endpoint ignores are reset to what is stored,
 //! 5. [`keep_times`] undoes a change of times that would be the only change.
 //!
+//! Messages, status codes, `managedFields` and merged objects are those of a kube-apiserver (1.34), with these
+//! differences:
+//!
+//! - Who creates or updates a built-in object also owns the maps it made (`f:spec: {".": {}}`), as is so for
+//!   custom resources. Kubernetes leaves those out that its code declares as plain structs.
+//! - An apply that gives nothing up removes nothing. Kubernetes then still removes an object that holds but
+//!   an empty associative list.
+//! - Merging old updates into [`ANCIENT`] never forgets fields.
+//! - Entries of other versions are taken as they are; there are no conversions between versions.
+//!
 //! ```
 //! use muster_apiserver::apply::{self, ApplyRequest, Endpoint};
 //! use muster_apiserver::schema::Schema;
