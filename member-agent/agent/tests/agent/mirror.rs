@@ -122,6 +122,39 @@ async fn a_persons_change_is_put_back_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_image_edited_by_hand_is_put_back_once() {
+    let mut world = World::new().await;
+    world.view.apply("one", "h1", &spec(3));
+    world.settle().await;
+    let before = world.writes();
+    let wanted = spec(3)["template"].clone();
+
+    let image = "/spec/template/spec/containers/0/image";
+    world.json_patch("one", json!([{"op": "replace", "path": image, "value": "hack:3"}])).await;
+    world.settle().await;
+    assert_eq!(world.set("one").await.unwrap()["spec"]["template"], wanted);
+    assert_eq!(world.writes(), before + 1);
+
+    let containers = json!([{"name": "game", "image": "hack:4"}]);
+    world.patch("one", json!({"spec": {"template": {"spec": {"containers": containers}}}})).await;
+    world.settle().await;
+    assert_eq!(world.set("one").await.unwrap()["spec"]["template"], wanted);
+    assert_eq!(world.writes(), before + 2);
+
+    world.stop_agent().await;
+    world.start_agent().await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(world.writes(), before + 2, "nothing is left to write");
+
+    world.stop_agent().await;
+    world.json_patch("one", json!([{"op": "replace", "path": image, "value": "hack:5"}])).await;
+    world.start_agent().await;
+    assert_eq!(world.set("one").await.unwrap()["spec"]["template"], wanted, "an edit while nobody watched");
+    assert_eq!(world.writes(), before + 3);
+    assert_eq!(world.view.word("one"), "|");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_field_fought_over_stops_its_object_and_says_so() {
     let world = World::new().await;
     world.view.apply("one", "h1", &spec(3));

@@ -113,6 +113,14 @@ impl World {
         self.sets().patch(name, &params, &Patch::Merge(patch)).await.is_ok()
     }
 
+    /// A person changes a set by a list of operations.
+    pub(crate) async fn json_patch(&self, name: &str, operations: Value) {
+        let params =
+            PatchParams { field_manager: Some("kubectl-patch".to_owned()), ..PatchParams::default() };
+        let patch = Patch::Json::<()>(serde_json::from_value(operations).unwrap());
+        self.sets().patch(name, &params, &patch).await.unwrap();
+    }
+
     /// A person creates a set, and its namespace if need be.
     pub(crate) async fn create(&self, name: &str, spec: &Value) {
         assert!(self.try_create(name, spec).await);
