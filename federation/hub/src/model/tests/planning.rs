@@ -83,6 +83,19 @@ fn nothing_is_shown_before_its_seats_are_recorded() {
 }
 
 #[test]
+fn an_api_that_does_not_keep_seats_is_shown_nothing_and_not_asked_all_the_time() {
+    let mut world = World::with(&["a"]);
+    world.drops_plans = true;
+    world.put(object("game", 10, &["a"]));
+    world.pass_with(20, &["a"]);
+    assert_eq!(world.intent("a", "game"), "-");
+    assert_eq!(world.writes.iter().filter(|write| *write == "status game").count(), 1);
+    world.drops_plans = false;
+    world.pass_with(20, &["a"]);
+    assert_eq!(world.replicas("a", "game"), Some(10), "tried again after a while");
+}
+
+#[test]
 fn a_change_of_the_template_alone_is_shown_without_a_write_first() {
     let mut world = World::with(&["a"]);
     world.put(object("game", 10, &["a"]));

@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) writes: Vec<String>,
     /// Whether writes are carried out.
     pub(super) writable: bool,
+    /// Whether the API drops the plan from a status, as an older definition would.
+    pub(super) drops_plans: bool,
     dirty: BTreeSet<WriteKey>,
     waiting: BTreeMap<WriteKey, Timestamp>,
     version: u64,
@@ -100,6 +102,7 @@ impl World {
             tombstones: BTreeMap::new(),
             writes: Vec::new(),
             writable: true,
+            drops_plans: false,
             dirty: BTreeSet::new(),
             waiting: BTreeMap::new(),
             version: 100,
@@ -213,6 +216,9 @@ impl World {
                     assert_eq!(object["metadata"]["resourceVersion"], version.as_str(), "a stale plan");
                 }
                 object["status"] = serde_json::to_value(&*status).unwrap();
+                if self.drops_plans {
+                    object["status"].as_object_mut().unwrap().remove("plan");
+                }
                 object["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 let input = Box::new(read_object(object));
                 Some(Outcome::Object { input, sent: Some(status) })
