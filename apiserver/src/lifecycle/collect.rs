@@ -69,13 +69,31 @@ impl Inner {
             }
             return Ok(());
         }
-        let has_dependents = !self.lifecycle.state.lock().graph.dependents(&object.uid).is_empty();
-        if any(Owner::Waiting) && has_dependents {
+        let dependents = self.lifecycle.state.lock().graph.dependents(&object.uid);
+        if any(Owner::Waiting) && !dependents.is_empty() {
+            if judged.iter().any(|(reference, _)| reference["blockOwnerDeletion"] == true)
+                && dependents.iter().any(|dependent| self.waits_for_dependents(dependent))
+            {
+                // A circle, in which everyone would wait for the next: step out of it, then look again.
+                let mut owners: Vec<Value> = judged.into_iter().map(|(reference, _)| reference).collect();
+                for reference in &mut owners {
+                    reference["blockOwnerDeletion"] = false.into();
+                }
+                self.set_owners(&resource, &id.key, &object.uid, &owners)?;
+                self.lifecycle.state.lock().push(super::Work::Collect(id.clone()));
+                return Ok(());
+            }
             return delete(Some(Propagation::Foreground));
         }
         // An object that was to orphan or to wait for its own dependents keeps that.
         let own = finalizers.iter().any(|name| *name == FOREGROUND || *name == ORPHAN);
         delete(if own { None } else { Some(Propagation::Background) })
+    }
+
+    /// Whether an object is being deleted after its dependents.
+    fn waits_for_dependents(&self, id: &ObjectId) -> bool {
+        let found = self.served(id).and_then(|resource| self.live(&resource, &id.key).ok().flatten());
+        found.is_some_and(|(object, live)| object.deleting && finalizers(&live).contains(&FOREGROUND))
     }
 
     /// Whether an owner holds its dependents.

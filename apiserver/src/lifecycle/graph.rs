@@ -64,9 +64,10 @@ impl Graph {
         self.nodes.get(uid).map(|node| &node.id)
     }
 
-    /// The owners of an object that are being deleted, and may wait for it.
-    pub(super) fn deleting_owners(&self, object: &Object) -> Vec<ObjectId> {
-        let owners = object.owners.iter().filter_map(|owner| self.nodes.get(owner));
+    /// The owners of an object, as they were last noted, that are being deleted and may wait for it.
+    pub(super) fn deleting_owners(&self, uid: &str) -> Vec<ObjectId> {
+        let owners = self.nodes.get(uid).into_iter().flat_map(|node| node.owners.iter());
+        let owners = owners.filter_map(|owner| self.nodes.get(owner));
         owners.filter(|node| node.deleting).map(|node| node.id.clone()).collect()
     }
 

@@ -82,12 +82,13 @@ impl State {
     /// Takes note of a commit.
     fn observe(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
         let id = ObjectId { resource: resource.clone(), key: object.key.clone() };
+        // Owners that wait for this object may do so no longer: it is gone, or let go of them, or blocks them no more.
+        for owner in self.graph.deleting_owners(&object.uid) {
+            self.push(Work::Collect(owner));
+        }
         if deleted {
             for dependent in self.graph.dependents(&object.uid) {
                 self.push(Work::Collect(dependent));
-            }
-            for owner in self.graph.deleting_owners(object) {
-                self.push(Work::Collect(owner));
             }
             self.graph.remove(object);
         } else {

@@ -106,6 +106,35 @@ async fn a_foreground_deletion_waits_for_the_dependents_that_block() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreground_deletion_ends_when_its_last_dependent_keeps_another_owner() {
+    let world = World::new();
+    let first = world.post(MAPS, &configmap("one", &json!({}))).await.json();
+    let second = world.post(MAPS, &configmap("two", &json!({}))).await.json();
+    let mut child = owned(configmap("child", &json!({})), &first, true);
+    let mut other = owned(json!({"metadata": {}}), &second, true)["metadata"]["ownerReferences"][0].clone();
+    other["controller"] = false.into();
+    child["metadata"]["ownerReferences"].as_array_mut().expect("a list").push(other);
+    world.post(MAPS, &child).await;
+    world.delete(&format!("{MAPS}/one"), &json!({"propagationPolicy": "Foreground"})).await;
+    world.settle().await;
+    assert_eq!(world.get(&format!("{MAPS}/one")).await.code, 404);
+    assert_eq!(world.get(&format!("{MAPS}/child")).await.code, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circle_of_owners_can_be_deleted_in_the_foreground() {
+    let world = World::new();
+    let first = world.post(MAPS, &configmap("one", &json!({}))).await.json();
+    let second = world.post(MAPS, &owned(configmap("two", &json!({})), &first, true)).await.json();
+    let closing = owned(json!({"metadata": {}}), &second, true);
+    world.patch("merge", &format!("{MAPS}/one"), &closing).await;
+    world.delete(&format!("{MAPS}/one"), &json!({"propagationPolicy": "Foreground"})).await;
+    world.settle().await;
+    assert_eq!(world.get(&format!("{MAPS}/one")).await.code, 404);
+    assert_eq!(world.get(&format!("{MAPS}/two")).await.code, 404);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_orphaning_deletion_leaves_the_dependents() {
     let world = world_with_games().await;
     let owner = world.post(GAMES, &game("g", &json!({}))).await.json();

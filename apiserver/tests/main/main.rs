@@ -4,6 +4,7 @@
 mod apply;
 mod deletion;
 mod discovery;
+mod histories;
 mod kube_runtime;
 mod lists;
 mod read_only;
