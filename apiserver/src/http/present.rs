@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::accept::Format;
 use crate::{Object, Resource, Status, convert, table::Columns};
@@ -91,8 +91,8 @@ impl Presenter {
         let body = convert::to_served(&self.resource, object.body.bytes());
         match self.format {
             Format::Json => body,
-            Format::Metadata(version) => Bytes::from(partial(&body, version).to_string()),
-            Format::Table(version) => Bytes::from(self.row(&body, version).to_string()),
+            Format::Metadata(version) => Bytes::from(partial(&body, version)),
+            Format::Table(version) => Bytes::from(self.row(&body, version)),
         }
     }
 
@@ -167,31 +167,28 @@ impl Presenter {
         )
     }
 
-    fn row(&self, body: &[u8], version: &str) -> Value {
+    fn row(&self, body: &[u8], version: &str) -> String {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mut row = Map::new();
         let cells = self.columns.as_ref().map(|columns| columns.row(&value, self.now));
-        row.insert("cells".to_owned(), Value::Array(cells.unwrap_or_default()));
+        let cells = Value::Array(cells.unwrap_or_default());
         match self.include {
-            Include::Nothing => {}
-            Include::Metadata => {
-                row.insert("object".to_owned(), partial(body, version));
-            }
-            Include::Object => {
-                row.insert("object".to_owned(), value);
-            }
+            Include::Nothing => format!("{{\"cells\":{cells}}}"),
+            Include::Metadata => format!("{{\"cells\":{cells},\"object\":{}}}", partial(body, version)),
+            Include::Object => format!("{{\"cells\":{cells},\"object\":{value}}}"),
         }
-        Value::Object(row)
     }
 }
 
-/// The metadata of an object as PartialObjectMetadata.
-fn partial(body: &[u8], version: &str) -> Value {
+/// The metadata of an object as PartialObjectMetadata. It is passed on as it is, without being read.
+fn partial(body: &[u8], version: &str) -> String {
     #[derive(serde::Deserialize)]
-    struct WithMetadata {
-        metadata: Value,
+    struct WithMetadata<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
     }
-    let metadata =
-        serde_json::from_slice::<WithMetadata>(body).map(|object| object.metadata).unwrap_or_default();
-    json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata})
+    let found = serde_json::from_slice::<WithMetadata<'_>>(body);
+    let metadata = found.as_ref().map_or("{}", |object| object.metadata.get());
+    format!(
+        "{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{metadata}}}"
+    )
 }

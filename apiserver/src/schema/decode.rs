@@ -23,22 +23,37 @@ pub struct Decoded {
 /// `decode(&mut serde_json::Deserializer::from_slice(body))` for JSON.
 pub fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decoded, D::Error> {
     let duplicates = RefCell::new(Vec::new());
-    let value = Node { path: String::new(), depth: 0, duplicates: &duplicates }.deserialize(deserializer)?;
+    let value = Node { at: None, depth: 0, duplicates: &duplicates }.deserialize(deserializer)?;
     Ok(Decoded { value, duplicates: duplicates.into_inner() })
 }
 
 struct Node<'a> {
-    path: String,
+    /// The node above and the step down from it; nothing at the root. Spelled out only where a field is written twice.
+    at: Option<(&'a Node<'a>, Step<'a>)>,
     depth: usize,
     duplicates: &'a RefCell<Vec<String>>,
 }
 
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Index(usize),
+}
+
 impl Node<'_> {
-    fn child<E: Error>(&self, path: String) -> Result<Node<'_>, E> {
+    fn child<'b, E: Error>(&'b self, step: Step<'b>) -> Result<Node<'b>, E> {
         if self.depth >= MAX_BODY_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_BODY_DEPTH} levels")));
         }
-        Ok(Node { path, depth: self.depth + 1, duplicates: self.duplicates })
+        Ok(Node { at: Some((self, step)), depth: self.depth + 1, duplicates: self.duplicates })
+    }
+
+    fn path(&self) -> String {
+        match self.at {
+            None => String::new(),
+            Some((parent, Step::Field(field))) => super::join(&parent.path(), field),
+            Some((parent, Step::Index(index))) => format!("{}[{index}]", parent.path()),
+        }
     }
 }
 
@@ -96,7 +111,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let child = self.child(format!("{}[{}]", self.path, list.len()))?;
+            let child = self.child(Step::Index(list.len()))?;
             match seq.next_element_seed(child)? {
                 Some(element) => list.push(element),
                 None => return Ok(Value::Array(list)),
@@ -107,11 +122,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = super::join(&self.path, &key);
-            let value = access.next_value_seed(self.child(path.clone())?)?;
-            if map.insert(key, value).is_some() {
-                self.duplicates.borrow_mut().push(path);
+            let value = access.next_value_seed(self.child(Step::Field(&key))?)?;
+            if map.contains_key(&key) {
+                self.duplicates.borrow_mut().push(super::join(&self.path(), &key));
             }
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

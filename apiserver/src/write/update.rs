@@ -225,6 +225,10 @@ impl Inner {
         proposal: Proposal,
     ) -> Result<Written, Status> {
         let Proposal { value: mut new, tracked, pinned: _, warnings } = proposal;
+        let written = |object| Written { object, created: false, warnings };
+        if new == *live {
+            return Ok(written(object.clone()));
+        }
         let resource = target.resource;
         let (rules, now) = (target.rules(), self.time());
         check_preconditions(target, object, &new)?;
@@ -247,9 +251,10 @@ impl Inner {
             }
         }
         target.check(&target.key.name, &target.problems(&new, Some(live)))?;
-        apply::keep_times(live, &mut new);
+        if differ_in_ownership_only(&new, live) {
+            apply::keep_times(live, &mut new);
+        }
         new["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
-        let written = |object| Written { object, created: false, warnings };
         if new == *live {
             return Ok(written(object.clone()));
         }
@@ -279,6 +284,19 @@ fn check_preconditions(target: &Target<'_>, object: &Object, new: &Value) -> Res
         version if version == object.version.to_string() => Ok(()),
         _ => Err(Status::modified(&resource, &target.key.name)),
     }
+}
+
+/// Whether two objects are the same but for managed fields and the version that one of them may lack.
+fn differ_in_ownership_only(new: &Value, live: &Value) -> bool {
+    let same = |new: &Value, live: &Value, apart: &[&str]| match (new, live) {
+        (Value::Object(new), Value::Object(live)) => new
+            .keys()
+            .chain(live.keys())
+            .all(|key| apart.contains(&key.as_str()) || new.get(key) == live.get(key)),
+        _ => false,
+    };
+    same(&new["metadata"], &live["metadata"], &["managedFields", "resourceVersion"])
+        && same(new, live, &["metadata"])
 }
 
 /// Whether nothing holds a deleted object any more.
