@@ -17,7 +17,7 @@ use crate::pod::{ContainerState, Phase, Pod};
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Revision};
 use crate::snapshot::{Claim, SetId};
-use crate::spec::{Scope, Spec, Strategy};
+use crate::spec::{NO_HOT_PATCH, Scope, Spec, Strategy};
 
 /// A plan in the making.
 pub(crate) struct Planner<'a> {
@@ -72,11 +72,12 @@ impl<'a> Planner<'a> {
             }
         }
         if let Some(field) = &self.history.refused {
-            self.wait(
-                None,
-                Code::UpdateRefused,
-                format!("{field} cannot be changed by this update strategy"),
-            );
+            let message = match self.spec.strategy {
+                Some(Strategy::HotPatch) => format!("{field}: {NO_HOT_PATCH}; pods stay as they are"),
+                None => format!("{field}: no update of this type can be made"),
+                Some(_) => format!("{field} cannot be changed by this update strategy"),
+            };
+            self.wait(None, Code::UpdateRefused, message);
         }
         self.steps.extend(self.history.steps.iter().cloned());
         for step in &self.family.steps {

@@ -107,6 +107,8 @@ codes! {
     InvalidSpec,
     /// A template change that updateStrategy does not allow.
     UpdateRefused,
+    /// Outdated pods stay below the partition.
+    Partition,
 }
 
 impl fmt::Display for Code {

@@ -15,7 +15,7 @@ use crate::planner::Planner;
 use crate::pod::{Gate, Pod};
 use crate::reason::{Code, Reason};
 use crate::revision::Revision;
-use crate::spec::Strategy;
+use crate::spec::{Scope, Strategy};
 use serde_json::{Map, Value, json};
 
 impl<'a> Planner<'a> {
@@ -105,6 +105,7 @@ impl<'a> Planner<'a> {
     /// costs nothing: nobody loses anything when it is touched.
     pub(crate) fn update(&mut self, update: &'a Revision) {
         let due = self.due(update);
+        self.kept_back(update);
         if due.is_empty() || self.stands_still(due.len()) {
             return;
         }
@@ -164,11 +165,29 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
+    /// Says how many pods the partition keeps from an update.
+    fn kept_back(&mut self, update: &Revision) {
+        let updates = matches!(self.spec.strategy, Some(Strategy::RollingUpdate | Strategy::InPlace));
+        if !updates || self.spec.holds(Scope::Updates) {
+            return;
+        }
+        let partition = self.spec.partition;
+        let below = self.family.slots.iter().filter(|slot| slot.ordinal < partition);
+        let kept = below.filter_map(|slot| slot.pod).filter(|pod| !pod.deleting && !pod.is_at(&update.name));
+        let count = kept.count();
+        if count > 0 {
+            let pods = if count == 1 { "pod stays" } else { "pods stay" };
+            self.wait(None, Code::Partition, format!("{count} outdated {pods} below partition {partition}"));
+        }
+    }
+
     /// Whether no update begins although so many pods are due; says why.
     fn stands_still(&mut self, due: usize) -> bool {
         let (code, message) = match self.spec.strategy {
             Some(Strategy::OnDelete) => (Code::OnDelete, "are updated when somebody deletes them"),
-            Some(Strategy::HotPatch) => (Code::UpdateRefused, "stay: no node here can hot patch"),
+            Some(Strategy::HotPatch) => {
+                (Code::UpdateRefused, "stay as they are, for HotPatchUpdate is refused")
+            }
             _ if self.spec.paused => (Code::Paused, "stay while spec.updateStrategy.paused is set"),
             _ => return false,
         };

@@ -5,7 +5,9 @@ use std::fmt;
 
 use jiff::SignedDuration;
 use muster_crds::int_or_percent::Rounding;
-use muster_crds::tkex::{GameStatefulSetSpec, PodManagementPolicy, UpdateStrategy, UpdateStrategyType};
+use muster_crds::tkex::{
+    GameStatefulSetSpec, InPlacePolicy, PodManagementPolicy, UpdateStrategy, UpdateStrategyType,
+};
 use muster_crds::{GameStatefulSet, IntOrPercent};
 use serde_json::Value;
 
@@ -68,6 +70,9 @@ pub enum Strategy {
     /// Images change under the running process. No node can do that yet.
     HotPatch,
 }
+
+/// What is said of [`Strategy::HotPatch`].
+pub(crate) const NO_HOT_PATCH: &str = "HotPatchUpdate needs a patched kubelet and is refused";
 
 /// A field that cannot be acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,6 +350,13 @@ impl Reader {
         if surge.is_some_and(|surge| surge.resolve(100, Rounding::Up) != Ok(0)) {
             let message = "is not carried out yet; updates stay within replicas";
             self.problem(Scope::Nothing, "spec.updateStrategy.rollingUpdate.maxSurge", message);
+        }
+        let in_place = strategy.in_place_update_strategy.as_ref();
+        let policy = in_place.and_then(|in_place| in_place.policy.as_ref());
+        if policy.is_some_and(|policy| *policy != InPlacePolicy::DisOrdered) {
+            let message =
+                "only DisOrdered is carried out yet; all images of a pod change at once, in any order";
+            self.problem(Scope::Nothing, "spec.updateStrategy.inPlaceUpdateStrategy.policy", message);
         }
         let batch = spec.scale_strategy.as_ref().and_then(|scale| scale.create_batch.as_ref());
         if batch.is_some_and(|batch| batch.to_string() != "100%") {

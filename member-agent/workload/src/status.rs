@@ -14,7 +14,7 @@ use crate::plan::{Step, Wait};
 use crate::pod::Pod;
 use crate::reason::Code;
 use crate::revision::{History, Revision};
-use crate::spec::{Scope, Spec};
+use crate::spec::{NO_HOT_PATCH, Scope, Spec};
 
 /// Most bytes of a condition's message.
 const MAX_MESSAGE: usize = 1024;
@@ -110,6 +110,7 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::InvalidSpec
                 | Code::CannotUpdateInPlace
                 | Code::RevisionMissing
+                | Code::Partition
         )
     };
     let mut codes: BTreeMap<Code, (usize, &Wait)> = BTreeMap::new();
@@ -154,6 +155,8 @@ fn refused(spec: &Spec, history: &History<'_>, field: &str) -> (&'static str, St
         format!(
             "{field} changed, which a running pod cannot take in place{stays}; take the change back, set updateStrategy.type to RollingUpdate, or scale to 0 first"
         )
+    } else if spec.strategy == Some(crate::spec::Strategy::HotPatch) {
+        format!("{field}: {NO_HOT_PATCH}{stays}")
     } else {
         format!("{field}: no update of this type can be made{stays}")
     };

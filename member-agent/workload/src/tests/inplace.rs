@@ -346,5 +346,9 @@ fn hot_patch_is_refused_rather_than_restarting_containers() {
     let plan = world.converge();
     assert_eq!(world.images(), ["game:1"; 2]);
     let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "UpdateRefused");
-    assert!(condition.unwrap().message.as_deref().unwrap().starts_with("spec.updateStrategy.type"));
+    let said = "spec.updateStrategy.type: HotPatchUpdate needs a patched kubelet and is refused; ";
+    let message = condition.unwrap().message.as_deref().unwrap();
+    assert!(message.starts_with(&format!("{said}all pods stay on ")), "{message}");
+    let wait = plan.waits.iter().find(|wait| wait.reason.code == Code::UpdateRefused);
+    assert_eq!(wait.unwrap().reason.message, format!("{said}pods stay as they are"));
 }

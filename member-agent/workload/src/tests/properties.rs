@@ -194,7 +194,7 @@ fn run(policy: &str, strategy: &str, events: &[Event]) -> Result<(), TestCaseErr
     let ordinals = spec.ordinals().unwrap();
     prop_assert_eq!(world.ordinals(), ordinals.clone());
     prop_assert_eq!(world.unavailable(&ordinals), 0);
-    let resting = [Code::OnDelete, Code::CannotUpdateInPlace, Code::UpdateRefused];
+    let resting = [Code::OnDelete, Code::CannotUpdateInPlace, Code::UpdateRefused, Code::Partition];
     prop_assert!(plan.waits.iter().all(|wait| resting.contains(&wait.reason.code)), "{}", plan);
     if plan.waits.is_empty() && spec.partition == 0 {
         prop_assert_eq!(plan.status.updated_ready_replicas, ordinals.len() as i64);

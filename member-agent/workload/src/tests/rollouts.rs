@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::simulator::World;
-use crate::Code;
+use crate::{Code, Plan};
 
 fn ordered(replicas: i64) -> World {
     World::new(replicas, "OrderedReady", &json!({"type": "RollingUpdate"}))
@@ -196,12 +196,41 @@ fn partition_keeps_the_lower_ordinals_also_when_they_are_created_anew() {
         assert_eq!(world.images(), ["game:1", "game:1", "game:2", "game:2", "game:2"]);
         assert_ne!(plan.status.current_revision, plan.status.update_revision);
         assert_eq!((plan.status.current_replicas, plan.status.updated_replicas), (2, 3));
+        assert_eq!(
+            progressing(&plan),
+            "False Partition set: Partition: 2 outdated pods stay below partition 2"
+        );
         // Lowered to zero it completes.
         world.edit(|spec| spec["updateStrategy"]["rollingUpdate"] = json!({"partition": 0}));
         let plan = world.converge();
         assert_eq!(world.images(), ["game:2"; 5]);
         assert_eq!(plan.status.current_revision, plan.status.update_revision);
+        assert_eq!(progressing(&plan), "False UpToDate ");
     }
+}
+
+/// Status, reason and message of the condition.
+fn progressing(plan: &Plan) -> String {
+    let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "Progressing").unwrap();
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    format!("{} {} {}", condition.status, text(&condition.reason), text(&condition.message))
+}
+
+#[test]
+fn a_policy_of_containers_is_named_as_not_carried_out() {
+    let mut world = World::new(
+        1,
+        "Parallel",
+        &json!({"type": "InplaceUpdate", "inPlaceUpdateStrategy": {"policy": "OrderedReady"}}),
+    );
+    let plan = world.converge();
+    let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "InvalidSpec").unwrap();
+    assert_eq!(condition.reason.as_deref(), Some("FieldIgnored"));
+    let message = condition.message.as_deref().unwrap();
+    assert!(message.starts_with("spec.updateStrategy.inPlaceUpdateStrategy.policy: "), "{message}");
+    world.edit(|spec| spec["updateStrategy"]["inPlaceUpdateStrategy"]["policy"] = json!("DisOrdered"));
+    let plan = world.converge();
+    assert!(plan.status.conditions.iter().all(|condition| condition.type_ != "InvalidSpec"));
 }
 
 #[test]
