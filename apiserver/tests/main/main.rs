@@ -9,6 +9,7 @@ mod kube_runtime;
 mod lists;
 mod read_only;
 mod rules;
+mod scope;
 mod support;
 mod watches;
 mod writes;
