@@ -1,6 +1,7 @@
 //! Watches of the hub API, as events for the model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::DynamicObject;
@@ -20,6 +21,12 @@ use crate::engine::Engine;
 use crate::model::{
     ClusterInput, Event, FederatedKind, Feed, ObjectInput, TombstoneInput, TypeConfigInput, lenient,
 };
+
+/// How long a watch waits at first before it asks again for a kind that is not defined; twice as long each time.
+const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such wait.
+const MAX_ABSENT_PAUSE: Duration = Duration::from_secs(30);
 
 /// Starts every watch of a term.
 pub(crate) fn start(
@@ -123,13 +130,13 @@ where
             let stream = watcher(api, watcher::Config::default()).default_backoff();
             let mut stream = std::pin::pin!(stream);
             let mut listed = Vec::new();
-            let mut absent = false;
+            let mut absent = None;
             while let Some(next) = stream.next().await {
                 match next {
                     Ok(watcher::Event::Init) => listed.clear(),
                     Ok(watcher::Event::InitApply(object)) => listed.extend(read(object)),
                     Ok(watcher::Event::InitDone) => {
-                        absent = false;
+                        absent = None;
                         engine.apply(event(Feed::Reset(std::mem::take(&mut listed))));
                     }
                     Ok(watcher::Event::Apply(object)) => {
@@ -147,13 +154,17 @@ where
                         }
                     }
                     Err(error) if optional && is_absent(&error) => {
-                        if !std::mem::replace(&mut absent, true) {
+                        let pause = absent.unwrap_or(ABSENT_PAUSE);
+                        if absent.is_none() {
                             tracing::info!(
                                 watch = name,
                                 "the kind is not defined on this hub; there are none"
                             );
                             engine.apply(event(Feed::Reset(Vec::new())));
                         }
+                        // The watch's own backoff begins anew with every list that it tries.
+                        tokio::time::sleep(pause).await;
+                        absent = Some((pause * 2).min(MAX_ABSENT_PAUSE));
                     }
                     Err(error) => {
                         tracing::warn!(watch = name, %error, "watch interrupted");
