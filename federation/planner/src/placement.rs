@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use muster_crds::ClusterName;
 
-use crate::model::{FederatedObject, Fleet, Placement};
+use crate::model::{FederatedObject, Fleet, Observed, Placement};
 use crate::selector;
 
 /// Where an object goes.
@@ -16,11 +16,15 @@ pub(crate) struct Placed {
     pub(crate) left_out: BTreeSet<ClusterName>,
     /// Names that no registered cluster has, as written.
     pub(crate) unknown: Vec<String>,
+    /// Clusters that have recorded seats and are placed, but are not registered any more. They keep their seats until a
+    /// person gives these up.
+    pub(crate) absent: BTreeSet<ClusterName>,
 }
 
 /// Resolves the placement of an object against the registered clusters.
-pub(crate) fn resolve(fleet: &Fleet, object: &FederatedObject) -> Placed {
+pub(crate) fn resolve(fleet: &Fleet, object: &FederatedObject, observed: &Observed) -> Placed {
     let mut placed = Placed { clusters: select(fleet, &object.placement), ..Placed::default() };
+    placed.absent = absent(fleet, object, observed);
     placed.unknown = object
         .placement
         .clusters
@@ -36,6 +40,24 @@ pub(crate) fn resolve(fleet: &Fleet, object: &FederatedObject) -> Placed {
         placed.clusters.retain(|name| allowed.contains(name));
     }
     placed
+}
+
+fn absent(fleet: &Fleet, object: &FederatedObject, observed: &Observed) -> BTreeSet<ClusterName> {
+    let namespace = object.key.namespace.as_ref().and_then(|name| fleet.namespaces.get(name));
+    let allows = |placement: &Placement, name: &ClusterName| match &placement.clusters {
+        Some(names) => names.iter().any(|one| one == name.as_str()),
+        // Its labels went with it: it matched when it got its seats.
+        None => placement.selector.is_some(),
+    };
+    // While the placement cannot be read nobody has left it.
+    let placed = |name: &ClusterName| {
+        object.placement_error.is_some()
+            || allows(&object.placement, name) && namespace.is_none_or(|namespace| allows(namespace, name))
+    };
+    let kept = |(name, seats): &(&ClusterName, &u32)| {
+        **seats > 0 && !fleet.clusters.contains_key(*name) && !object.release.covers(name) && placed(name)
+    };
+    observed.seats.iter().flatten().filter(kept).map(|(name, _)| name.clone()).collect()
 }
 
 fn select(fleet: &Fleet, placement: &Placement) -> BTreeSet<ClusterName> {

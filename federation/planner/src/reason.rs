@@ -65,6 +65,8 @@ pub enum ReasonCode {
     Pinned,
     /// No contact: the cluster keeps its seats.
     Lost,
+    /// The cluster is not registered any more, and keeps its seats.
+    NotRegistered,
     /// A person gave up the seats of a lost cluster.
     SeatsReleased,
     /// The cluster has no recorded seats and starts from what it holds.
@@ -108,6 +110,7 @@ impl ReasonCode {
             Self::PreferenceRemoved => "PreferenceRemoved",
             Self::Pinned => "Pinned",
             Self::Lost => "Lost",
+            Self::NotRegistered => "NotRegistered",
             Self::SeatsReleased => "SeatsReleased",
             Self::FromInventory => "FromInventory",
             Self::AwaitingInventory => "AwaitingInventory",

@@ -11,7 +11,7 @@ use crate::reason::{PlanCondition, Reason, Wait};
 /// What one federated object is to be in every cluster, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What each cluster is to do. A registered cluster that is not in it has nothing to do with the object.
+    /// What each cluster is to do; unregistered ones that keep their seats are among them. A registered cluster that is not in it has nothing to do with the object.
     pub clusters: BTreeMap<ClusterName, ClusterPlan>,
     /// Replicas asked for in all clusters together.
     pub total: u64,

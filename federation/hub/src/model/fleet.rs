@@ -11,6 +11,7 @@ use super::member::{ClusterInput, Member};
 use super::timers::Timer;
 use super::writes::WriteKey;
 use super::{Model, Object, Source};
+use crate::model::status::ANSWER_TIMEOUT;
 
 impl Model {
     pub(super) fn clusters(&mut self, feed: Feed<ClusterName, ClusterInput>, now: Timestamp) {
@@ -109,8 +110,24 @@ impl Model {
         self.changes.dirty.insert(WriteKey::Cluster(name.clone()));
         self.refresh_fleet(name);
         // A member that was just registered is planned like one that is ready: only loss makes a difference.
+        if before == Contact::Lost {
+            self.await_answers(name, now);
+        }
         if before == Contact::Lost || contact == Contact::Lost {
             self.plan_with(name, now);
+        }
+    }
+
+    /// A member is back: it could not answer while it was away, so the time to answer begins now.
+    fn await_answers(&mut self, name: &ClusterName, now: Timestamp) {
+        let late = now.checked_add(ANSWER_TIMEOUT).ok();
+        for (id, kind) in &mut self.kinds {
+            for (key, object) in &mut kind.objects {
+                if let Some(shown) = object.shown.get_mut(name) {
+                    *shown = now;
+                    self.timers.set(Timer::Status(id.clone(), key.clone()), late);
+                }
+            }
         }
     }
 

@@ -34,6 +34,9 @@ pub const PENDING: &str = "Pending";
 /// Reason of numbers that were stored by an earlier hub and not reported since.
 pub const STALE: &str = "Stale";
 
+/// Message for numbers that were reported, but not since the member or the hub is back.
+const INHERITED: &str = "not reported again yet; the numbers are those of before";
+
 /// What is known of one cluster of one object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowInput<'a> {
@@ -51,6 +54,8 @@ pub(super) struct RowInput<'a> {
     pub leaving: bool,
     /// Its contact.
     pub contact: Contact,
+    /// Why it has seats although it is not registered any more, where that is so.
+    pub unregistered: Option<&'a str>,
     /// Whether its overrides cannot be used.
     pub override_failed: bool,
 }
@@ -132,18 +137,20 @@ pub(super) fn differs(stored: &FederatedStatus, wanted: &FederatedStatus) -> boo
 }
 
 fn judge(row: &RowInput<'_>, input: &StatusInput<'_>, now: Timestamp) -> Row {
-    let stored = input.found.clusters.iter().find(|stored| stored.name == row.name.as_str());
+    let found = input.found.clusters.iter().find(|stored| stored.name == row.name.as_str());
     let mut status = ClusterStatus {
         name: row.name.to_string(),
         planned: row.planned.map(i64::from),
         ..ClusterStatus::default()
     };
     let live = input.live.clusters.iter().find(|live| live.name == row.name.as_str());
+    // A member that was registered again has reported before, though not since.
+    let stored = found.or_else(|| live.filter(|live| live.last_report_time.is_some()));
     numbers(&mut status, row, stored);
     if row.report.is_some() {
         status.observed_generation = live.and_then(|live| live.observed_generation);
     }
-    let inherited = row.report.is_none() && stored.is_some();
+    let inherited = row.report.is_none() && found.is_some();
     let intent = row.entry.map(|entry| &entry.intent);
     let mut say = |word: &str, reason: &str, message: &str| {
         let some = |text: &str| (!text.is_empty()).then(|| cut(text));
@@ -156,6 +163,11 @@ fn judge(row: &RowInput<'_>, input: &StatusInput<'_>, now: Timestamp) -> Row {
     let mut in_sync = false;
     let mut failed = false;
     match intent {
+        _ if row.unregistered.is_some() => {
+            failed = true;
+            let why = row.unregistered.unwrap_or_default();
+            say(word::CLUSTER_NOT_READY, ReasonCode::NotRegistered.as_str(), why);
+        }
         // The word stands in status from the write that takes the seats away: it is the memory of the removal.
         _ if row.leaving && row.contact == Contact::Lost => {
             say(
@@ -197,15 +209,19 @@ fn judge(row: &RowInput<'_>, input: &StatusInput<'_>, now: Timestamp) -> Row {
                 let word = if late { word::UPDATE_TIMED_OUT } else { PENDING };
                 say(word, "Applying", "the cluster has not taken the newest version yet");
             }
-            None => match stored {
+            None => match found {
                 // Numbers of an earlier hub for this very generation stand until the member reports again.
-                Some(stored) if input.found.observed_generation == Some(input.head.generation) => {
+                Some(stored)
+                    if input.found.observed_generation == Some(input.head.generation)
+                        && !is_about_contact(stored) =>
+                {
                     in_sync = stored.status.is_none();
                     failed = stored.status.as_deref().is_some_and(is_failure);
                     status.status.clone_from(&stored.status);
                     status.reason.clone_from(&stored.reason);
                     status.message.clone_from(&stored.message);
                 }
+                _ if stored.is_some() => say(PENDING, "NotReported", INHERITED),
                 _ => {
                     let late = row.shown_at.is_some_and(|shown| now.duration_since(shown) >= ANSWER_TIMEOUT);
                     failed = late;
@@ -261,6 +277,12 @@ fn numbers(status: &mut ClusterStatus, row: &RowInput<'_>, stored: Option<&Clust
     }
 }
 
+/// Whether a word only said that a member did not answer, which may be over.
+fn is_about_contact(stored: &ClusterStatus) -> bool {
+    let over = [word::CLUSTER_NOT_READY, word::CREATION_TIMED_OUT, word::UPDATE_TIMED_OUT];
+    stored.status.as_deref().is_some_and(|word| over.contains(&word))
+}
+
 /// Whether every planned pod of a cluster in sync is there, of the newest revision, and ready.
 fn is_healthy(row: &RowInput<'_>, status: &ClusterStatus) -> bool {
     if row.report.is_some_and(|held| !held.said.is_current()) {
@@ -301,7 +323,7 @@ fn conditions_of(input: &StatusInput<'_>, rows: &[Row], now: Timestamp) -> Vec<C
             reason::CHECK_CLUSTERS,
             input.wait.unwrap_or_default(),
         ),
-        None => Condition::new(condition::PROPAGATION, true, "", ""),
+        None => Condition::new(condition::PROPAGATION, true, "Propagated", ""),
     });
     let planned = planner(condition::PLANNED).unwrap_or_else(|| match input.wait {
         Some(wait) => Condition::new(condition::PLANNED, false, "Waiting", wait),

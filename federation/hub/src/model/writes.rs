@@ -12,6 +12,7 @@ use muster_crds::keys::{self, condition, reason};
 use muster_crds::muster::TombstoneSpec;
 use muster_crds::names::{ClusterName, ObjectKey};
 use muster_crds::types_kubefed::{FederatedStatus, PlanStatus};
+use muster_planner::Contact;
 
 use super::Model;
 use super::input::{ObjectInput, settled};
@@ -304,7 +305,23 @@ impl Model {
                     None => entry.is_some_and(|entry| matches!(entry.intent, Intent::Remove(_))),
                 },
                 contact: member.contact,
+                unregistered: None,
                 override_failed: object.parsed.overrides.get(name).is_some_and(Result::is_err),
+            };
+            rows.insert(name, row);
+        }
+        let planned = plan.into_iter().flat_map(|plan| &plan.clusters);
+        for (name, planned) in planned.filter(|(name, _)| !self.members.contains_key(*name)) {
+            let row = RowInput {
+                name,
+                planned: Some(planned.replicas),
+                entry: None,
+                shown_at: None,
+                report: None,
+                leaving: false,
+                contact: Contact::Lost,
+                unregistered: Some(planned.reasons.first().map_or("not registered", |one| &one.message)),
+                override_failed: false,
             };
             rows.insert(name, row);
         }

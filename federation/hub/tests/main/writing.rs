@@ -128,6 +128,16 @@ async fn an_unregistered_cluster_loses_its_view() {
     let view = world.view("shanghai");
     eventually("no view", || async { view.current().await.is_none() }).await;
     assert!(view.heartbeat().await.is_err());
+    eventually("its seats are kept", || async {
+        world
+            .condition("game", "Degraded")
+            .await
+            .contains("shanghai: ClusterNotReady: not registered: keeps its ")
+    })
+    .await;
+    assert!(world.view("nanjing").replicas("game").await < Some(200));
+    let release = json!({"metadata": {"annotations": {"muster.dev/release-seats": "shanghai"}}});
+    world.patch_object("game", release).await;
     eventually("the others grow", || async { world.view("nanjing").replicas("game").await == Some(200) })
         .await;
     world.stop().await;

@@ -108,13 +108,13 @@ pub struct Override {
     pub pin: Option<u32>,
 }
 
-/// Which lost clusters' seats the annotation `muster.dev/release-seats` of an object gives up.
+/// Which lost or unregistered clusters' seats the annotation `muster.dev/release-seats` of an object gives up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Release {
     /// None.
     #[default]
     Nothing,
-    /// Those of every lost cluster (`true` or `*`).
+    /// Those of every lost or unregistered cluster (`true` or `*`).
     EveryLost,
     /// Those of the named clusters, separated by commas.
     Named(BTreeSet<String>),

@@ -173,8 +173,11 @@ fn no_clusters(snapshot: &Snapshot<'_>) -> String {
 fn unknown_clusters(snapshot: &Snapshot<'_>) -> Option<PlanCondition> {
     let registered = |name: &ClusterName| snapshot.fleet.clusters.contains_key(name);
     let preference = snapshot.preference;
+    let absent = snapshot.placed.absent.iter().map(ToString::to_string);
     let fields = [
         ("spec.placement.clusters", snapshot.placed.unknown.clone()),
+        // A selector names no clusters; those that it chose are known by their seats.
+        ("status.plan.seats", absent.filter(|name| !snapshot.placed.unknown.contains(name)).collect()),
         (
             "spec.overrides",
             snapshot

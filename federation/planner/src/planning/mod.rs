@@ -6,7 +6,7 @@ mod leaving;
 mod seats;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use json_patch::jsonptr::PointerBuf;
@@ -38,7 +38,7 @@ pub fn plan(
     settings: &Settings,
     now: Timestamp,
 ) -> Plan {
-    let placed = placement::resolve(fleet, object);
+    let placed = placement::resolve(fleet, object, observed);
     let preference = preference.filter(|preference| object.is_target_of(preference));
     let snapshot = Snapshot { fleet, object, preference, observed, placed };
     match snapshot.situation(settings, now) {
@@ -86,7 +86,11 @@ enum Mode<'a> {
 impl<'a> Snapshot<'a> {
     fn situation(&self, settings: &Settings, now: Timestamp) -> Situation<'a> {
         if self.object.suspended {
-            let reason = Reason::new(ReasonCode::Suspended, "the object is suspended: nothing is written");
+            let mut message = "the object is suspended: nothing is written".to_owned();
+            if self.object.deleting {
+                message.push_str("; remove muster.dev/suspend to finish its deletion");
+            }
+            let reason = Reason::new(ReasonCode::Suspended, message);
             return Situation::Hold { reason, everywhere: true };
         }
         if self.object.deleting {
@@ -153,6 +157,10 @@ impl<'a> Snapshot<'a> {
                 plan.clusters.extend(leaving::leaving(self, name));
             }
         }
+        let absent = self.placed.absent.iter().filter_map(|name| Some((name, self.recorded(name)?)));
+        plan.clusters.extend(absent.map(|(name, seats)| {
+            (name.clone(), ClusterPlan::hold(true, seats, standing::not_registered(seats)))
+        }));
         plan.total = plan.placed_replicas();
         plan.conditions = conditions::held(self, reason);
         plan.wait = wait;
@@ -161,14 +169,17 @@ impl<'a> Snapshot<'a> {
 
     fn delete(&self) -> Plan {
         let mut plan = self.empty();
+        // Nobody is there to be waited for.
+        plan.seats.retain(|name, _| self.fleet.clusters.contains_key(name));
         plan.clusters.extend(self.fleet.clusters.keys().filter_map(|name| leaving::deleting(self, name)));
         plan.conditions = conditions::deleting(plan.clusters.keys());
         plan
     }
 
     fn seat(&self, mode: Mode<'_>) -> Plan {
+        let placed: BTreeSet<&ClusterName> = self.placed.clusters.union(&self.placed.absent).collect();
         let standings: Vec<Standing<'_>> =
-            self.placed.clusters.iter().filter_map(|name| Standing::of(self, name, mode)).collect();
+            placed.into_iter().filter_map(|name| Standing::of(self, name, mode)).collect();
         let Seating { allotments, total, shortage, findings } = seats::seat(self, mode, &standings);
         let mut plan = Plan { total, shortage, seats: BTreeMap::new(), ..self.empty() };
         for (standing, allotment) in standings.iter().zip(&allotments) {
@@ -240,7 +251,7 @@ impl<'a> Snapshot<'a> {
     /// A plan in which no cluster does anything and the records stay as they are.
     fn empty(&self) -> Plan {
         let mut seats = self.observed.seats.clone().unwrap_or_default();
-        seats.retain(|name, _| self.fleet.clusters.contains_key(name));
+        seats.retain(|name, _| self.fleet.clusters.contains_key(name) || self.placed.absent.contains(name));
         Plan {
             clusters: BTreeMap::new(),
             total: 0,

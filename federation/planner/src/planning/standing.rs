@@ -51,10 +51,15 @@ impl Hold {
 }
 
 impl<'a> Standing<'a> {
-    /// How a placed cluster stands; `None` when it is not registered.
+    /// How a placed cluster stands; `None` when it is not registered and has no seats.
     pub(super) fn of(snapshot: &'a Snapshot<'_>, name: &'a ClusterName, mode: Mode<'_>) -> Option<Self> {
-        let member = snapshot.fleet.clusters.get(name)?;
         let recorded = snapshot.recorded(name);
+        let Some(member) = snapshot.fleet.clusters.get(name) else {
+            let seats = recorded?;
+            let reason = not_registered(seats);
+            let (part, hold) = (Part::Fixed { seats, reason: reason.clone() }, Some(Hold::Because(reason)));
+            return Some(Self { name, recorded, reported: None, overrides: None, part, hold });
+        };
         let reported = match (recorded, snapshot.observed.inventory.get(name)) {
             (Some(_), _) | (None, None) => None,
             (None, Some(Inventory::Holds { replicas })) => Some(*replicas),
@@ -114,6 +119,11 @@ fn decide(
             (part, awaiting)
         }
     }
+}
+
+/// Why a cluster that nobody registers any more has seats.
+pub(super) fn not_registered(seats: u32) -> Reason {
+    Reason::new(ReasonCode::NotRegistered, format!("not registered: keeps its {seats} seats"))
 }
 
 /// A lost cluster keeps what it has, and gets nothing, unless a person gave its seats up.

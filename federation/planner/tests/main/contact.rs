@@ -134,10 +134,62 @@ fn removal_from_the_placement_frees_the_seats_of_a_lost_cluster() {
 }
 
 #[test]
-fn an_unregistered_cluster_is_forgotten() {
+fn a_cluster_that_is_not_registered_any_more_keeps_its_seats() {
     let mut world = world();
+    let member = world.fleet.clusters.remove("nanjing").unwrap();
+    world.replicas(300);
+    let plan = world.step();
+    assert_eq!(recorded(&plan), [("nanjing", 80), ("shanghai", 220)]);
+    assert_eq!(intents(&plan), [("nanjing", "Hold"), ("shanghai", "Apply")]);
+    let reason = &plan.clusters["nanjing"].reasons[0];
+    assert_eq!(reason.to_string(), "NotRegistered: not registered: keeps its 80 seats");
+    assert!(condition(&plan, condition::UNKNOWN_CLUSTERS).2.contains("spec.placement.clusters: nanjing;"));
+    // Held plans keep them as well.
+    world.replicas(-1);
+    assert_eq!(recorded(&world.step()), [("nanjing", 80), ("shanghai", 220)]);
+    world.spec()["placement"]["clusters"] = json!(7);
+    assert_eq!(recorded(&world.step()), [("nanjing", 80), ("shanghai", 220)]);
+    // Registered again it goes on with them.
+    let mut world = World { fleet: world.fleet, observed: world.observed, ..self::world() };
+    world.replicas(300);
+    world.fleet.clusters.insert(crate::world::name("nanjing"), member);
+    let plan = world.step();
+    assert_eq!(recorded(&plan), [("nanjing", 80), ("shanghai", 220)]);
+    assert_eq!(intents(&plan), [("nanjing", "Apply"), ("shanghai", "Apply")]);
+}
+
+#[test]
+fn a_person_gives_up_the_seats_of_an_unregistered_cluster() {
+    let mut gone = world();
+    gone.fleet.clusters.remove("nanjing");
+    for value in ["true", "*", "nanjing"] {
+        let mut world = gone.clone();
+        world.annotate("muster.dev/release-seats", value);
+        assert_eq!(recorded(&world.plan()), [("shanghai", 200)], "{value}");
+    }
+    let mut left = gone.clone();
+    left.spec()["placement"] = json!({"clusters": [{"name": "shanghai"}]});
+    assert_eq!(recorded(&left.plan()), [("shanghai", 200)]);
+    // A deleted object waits for nobody who is not there.
+    gone.manifest["metadata"]["deletionTimestamp"] = json!("2021-05-01T00:00:00Z");
+    assert_eq!(intents(&gone.plan()), [("shanghai", "Remove")]);
+}
+
+#[test]
+fn a_selected_cluster_that_is_not_registered_any_more_keeps_its_seats() {
+    let mut world = world();
+    world.spec()["placement"] = json!({"clusterSelector": {}});
+    world.fleet.clusters.remove("nanjing");
+    let plan = world.plan();
+    assert_eq!(recorded(&plan), [("nanjing", 80), ("shanghai", 120)]);
+    assert!(condition(&plan, condition::UNKNOWN_CLUSTERS).2.contains("status.plan.seats: nanjing"));
+}
+
+#[test]
+fn without_seats_an_unregistered_cluster_is_forgotten() {
+    let mut world = world().seats(&[("shanghai", 200)]);
     world.fleet.clusters.remove("nanjing");
     let plan = world.plan();
     assert_eq!(recorded(&plan), [("shanghai", 200)]);
-    assert!(condition(&plan, condition::UNKNOWN_CLUSTERS).2.contains("spec.placement.clusters: nanjing;"));
+    assert_eq!(intents(&plan), [("shanghai", "Apply")]);
 }
