@@ -116,6 +116,7 @@ impl ObjectInput {
             generation: Some(head.generation),
             annotations: Some(head.annotations.clone()),
             deletion_timestamp: head.deletion.clone(),
+            finalizers: Some(head.finalizers.clone()),
             ..ObjectMeta::default()
         };
         let target = Target {
@@ -149,6 +150,12 @@ impl Head {
                 (Some(mine), Some(theirs)) => mine > theirs,
                 _ => false,
             }
+    }
+
+    /// Whether its user deleted it with `--cascade=orphan`, and the garbage collector is not done with that yet.
+    pub fn is_orphaning(&self) -> bool {
+        let orphan = muster_planner::input::ORPHAN_FINALIZER;
+        self.deletion.is_some() && self.finalizers.iter().any(|finalizer| finalizer == orphan)
     }
 
     /// Whether our finalizer keeps the object from vanishing before its members are clean.

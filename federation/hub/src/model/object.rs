@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_crds::names::ClusterName;
 use muster_crds::types_kubefed::FederatedStatus;
-use muster_planner::{FederatedObject, Plan};
+use muster_planner::{FederatedObject, Plan, RemovePolicy};
 
 use super::input::Head;
 
@@ -21,6 +21,8 @@ pub struct Object {
     pub status: FederatedStatus,
     /// Status as this hub found it. Its numbers stand for members that have not reported yet.
     pub found: FederatedStatus,
+    /// Whether it was once seen to be deleted with `--cascade=orphan`: that finalizer goes before the members are done.
+    pub orphaned: bool,
     /// When this hub first saw the object.
     pub first_seen: Timestamp,
     /// The newest plan; views show it once its seats are recorded.
@@ -40,6 +42,14 @@ pub struct Object {
 // === impl Object ===
 
 impl Object {
+    /// Takes what was read of the spec.
+    pub fn set_parsed(&mut self, mut parsed: FederatedObject) {
+        if self.orphaned {
+            parsed.on_delete = Ok(RemovePolicy::Orphan);
+        }
+        self.parsed = Arc::new(parsed);
+    }
+
     /// Whether views may show the newest plan: the finalizer is there, and its seats are what is recorded.
     pub fn is_recorded(&self) -> bool {
         self.head.is_finalized() && self.has_recorded_seats()

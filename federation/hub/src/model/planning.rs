@@ -83,8 +83,9 @@ impl Model {
                 return;
             }
             let same = object.head.same_for_planning(&input.head);
+            object.orphaned |= input.head.is_orphaning();
             if !same && let Ok(parsed) = input.parse(&kind.names) {
-                object.parsed = Arc::new(parsed);
+                object.set_parsed(parsed);
             }
             let seats = |status: &muster_crds::types_kubefed::FederatedStatus| {
                 status.plan.as_ref().map(|plan| (plan.seats.clone(), plan.basis.clone()))
@@ -102,6 +103,7 @@ impl Model {
             Ok(parsed) => {
                 let object = Object {
                     parsed: Arc::new(parsed),
+                    orphaned: input.head.is_orphaning(),
                     found: input.status.clone(),
                     head: input.head,
                     status: input.status,

@@ -11,7 +11,7 @@ mod preference;
 mod status;
 
 pub use cluster::{contact, member};
-pub use object::{federated, object, placement};
+pub use object::{ORPHAN_FINALIZER, federated, object, placement};
 pub use preference::preference;
 pub use status::{Recorded, recorded};
 

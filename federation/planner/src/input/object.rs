@@ -14,6 +14,10 @@ use crate::error::{InputError, Problem, Subject};
 use crate::model::{Adopt, Basis, FederatedObject, Placement, Release, RemovePolicy, Target};
 use crate::{render, selector};
 
+/// The finalizer of an object that is deleted with `--cascade=orphan`. The garbage collector takes it away when it is
+/// done, which may be long before the members are.
+pub const ORPHAN_FINALIZER: &str = "orphan";
+
 /// Reads a federated GameStatefulSet. Fails only when it has no usable name; other mistakes are kept in the object.
 pub fn federated(source: &FederatedGameStatefulSet) -> Result<FederatedObject, InputError> {
     let target = Target {
@@ -54,7 +58,7 @@ pub fn object(
         duplicate: false,
         release: release(annotations.get(annotation::RELEASE_SEATS)),
         adopt: Adopt::Never,
-        on_delete: on_delete(&subject, annotations),
+        on_delete: on_delete(&subject, metadata, annotations),
         on_leave: delete_options(&subject, annotations),
         template: spec.template.clone(),
         replicas: None,
@@ -207,8 +211,16 @@ fn release(value: Option<&String>) -> Release {
     }
 }
 
-/// What happens in members when the object is deleted.
-fn on_delete(subject: &Subject, annotations: &BTreeMap<String, String>) -> Result<RemovePolicy, InputError> {
+/// What happens in members when the object is deleted. `kubectl delete --cascade=orphan` counts like the annotation.
+fn on_delete(
+    subject: &Subject,
+    metadata: &ObjectMeta,
+    annotations: &BTreeMap<String, String>,
+) -> Result<RemovePolicy, InputError> {
+    let has_orphan = metadata.finalizers.iter().flatten().any(|one| one == ORPHAN_FINALIZER);
+    if metadata.deletion_timestamp.is_some() && has_orphan {
+        return Ok(RemovePolicy::Orphan);
+    }
     match annotations.get(annotation::ORPHAN).map(String::as_str) {
         Some("true") => Ok(RemovePolicy::Orphan),
         None | Some("false" | "") => delete_options(subject, annotations),

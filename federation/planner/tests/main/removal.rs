@@ -45,6 +45,17 @@ fn a_cluster_of_an_earlier_placement_is_removed_from_as_well() {
 }
 
 #[test]
+fn a_deletion_that_orphans_orphans_in_members() {
+    let mut world = deleted();
+    world.annotate("kubefed.io/deleteoption", r#"{"propagationPolicy":"Foreground"}"#);
+    world.manifest["metadata"]["finalizers"] = json!(["kubefed.io/sync-controller", "orphan"]);
+    assert_eq!(policy(&world), RemovePolicy::Orphan);
+    world.manifest["metadata"]["deletionTimestamp"] = json!(null);
+    let kept = RemovePolicy::Delete(json!({"propagationPolicy": "Foreground"}));
+    assert_eq!(world.object().on_delete, Ok(kept), "only a deletion asks for it");
+}
+
+#[test]
 fn the_annotations_of_kubefed_say_how() {
     let mut world = deleted();
     assert_eq!(policy(&world), RemovePolicy::Delete(json!({})));

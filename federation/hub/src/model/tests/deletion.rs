@@ -1,6 +1,6 @@
 //! Leaving a placement, deletion, and members that are away meanwhile.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -89,6 +89,34 @@ fn an_orphaned_object_is_only_given_up() {
     world.delete("game");
     let view = world.view("a", "game").unwrap();
     assert_eq!(view["metadata"]["annotations"]["view.muster.dev/deletion"], r#"{"policy":"Orphan"}"#);
+}
+
+#[test]
+fn a_deletion_that_orphans_is_remembered_when_the_garbage_collector_is_done() {
+    let mut world = world();
+    let finalizers = |world: &mut World, finalizers: Value| {
+        world.objects.get_mut("game").unwrap()["metadata"]["finalizers"] = finalizers;
+    };
+    finalizers(&mut world, json!(["kubefed.io/sync-controller", "orphan"]));
+    world.delete("game");
+    finalizers(&mut world, json!(["kubefed.io/sync-controller"]));
+    world.edit("game", |_| {});
+    for cluster in ["a", "b"] {
+        let view = world.view(cluster, "game").unwrap();
+        assert_eq!(view["metadata"]["annotations"]["view.muster.dev/deletion"], r#"{"policy":"Orphan"}"#);
+        world.removed(cluster, "game");
+    }
+    assert!(!world.objects.contains_key("game"));
+}
+
+#[test]
+fn a_suspended_object_that_is_deleted_says_what_to_do() {
+    let mut world = world();
+    world.edit("game", |object| object["metadata"]["annotations"] = json!({"muster.dev/suspend": "true"}));
+    world.delete("game");
+    world.pass(2);
+    let ready = world.condition("game", "Ready");
+    assert!(ready.ends_with("; remove muster.dev/suspend to finish its deletion"), "{ready}");
 }
 
 #[test]
