@@ -94,15 +94,15 @@ mod tests {
 
     use super::*;
 
-    fn said(status: serde_json::Value) -> Said {
-        let status = serde_json::value::to_raw_value(&status).map(Arc::from).ok();
+    fn said(status: &serde_json::Value) -> Said {
+        let status = serde_json::value::to_raw_value(status).map(Arc::from).ok();
         Said { status, ..Said::default() }
     }
 
     #[test]
     fn a_refused_write_is_the_cause_and_a_failure() {
         let message = "WriteRefused: create pod shop/web-0: spec.containers[0].image: Required value";
-        let cause = of(&said(serde_json::json!({"conditions": [
+        let cause = of(&said(&serde_json::json!({"conditions": [
             {"type": "Ready", "status": "False", "reason": "NotAllReady", "message": "0 of 2 pods are ready"},
             {"type": "Progressing", "status": "True", "reason": "WriteRefused", "message": message},
         ]})));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn what_is_wrong_comes_before_what_goes_on() {
         let of = |conditions: serde_json::Value| {
-            of(&said(serde_json::json!({ "conditions": conditions })))
+            of(&said(&serde_json::json!({ "conditions": conditions })))
                 .map(|cause| (cause.reason, cause.failed))
         };
         let shown = |type_: &str, reason: &str| serde_json::json!({"type": type_, "status": "True", "reason": reason, "message": "text"});
@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn a_status_that_cannot_be_read_or_is_of_an_older_generation_gives_no_cause() {
-        assert_eq!(of(&said(serde_json::json!({"conditions": "none"}))), None);
+        assert_eq!(of(&said(&serde_json::json!({"conditions": "none"}))), None);
         let conditions =
             serde_json::json!({"conditions": [{"type": "Paused", "status": "True", "message": "paused"}]});
-        assert_eq!(of(&Said { member_generation: Some(2), ..said(conditions) }), None);
+        assert_eq!(of(&Said { member_generation: Some(2), ..said(&conditions) }), None);
     }
 }

@@ -402,7 +402,9 @@ fn named<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
             (Some(word), Some(reason), None) => format!("{word}: {reason}"),
             (Some(word), None, None) => word.clone(),
             (None, Some(reason), Some(message)) if reason != cause::COUNTED && reason != STALE => {
-                format!("{}; {reason}: {message}", counted(&row.status))
+                // Messages of members mostly name the reason themselves, behind the pod.
+                let named = if message.contains(reason.as_str()) { "" } else { &format!("{reason}: ") };
+                format!("{}; {named}{message}", counted(&row.status))
             }
             (None, _, _) => counted(&row.status),
         };
