@@ -4,7 +4,7 @@
 //! It returns one step at a time. After a step the mirror looks again, so a step never rests on what
 //! an earlier one was meant to bring about.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::desired::{Apply, Intent};
@@ -12,6 +12,9 @@ use super::live::{Live, Retained};
 use super::ownership::Ownership;
 use super::record::{Attempt, Contention, Record};
 use crate::wire::{Adoption, Deletion, DeletionPolicy, Word};
+
+/// The pause between two looks at a namespace that is being deleted.
+const NAMESPACE_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Everything that is known about one key.
 #[derive(Clone, Debug)]
@@ -206,7 +209,7 @@ pub fn attempt(action: &Action, want: Want<'_>) -> Option<Attempt> {
 }
 
 fn wanted(observed: &Observed<'_>, record: &Record, apply: &Apply, now: Timestamp) -> Decision {
-    let Some(live) = observed.live else { return create(observed) };
+    let Some(live) = observed.live else { return create(observed, now) };
     if live.opted_out {
         return say(
             Word::ManagedLabelFalse,
@@ -231,13 +234,17 @@ fn wanted(observed: &Observed<'_>, record: &Record, apply: &Apply, now: Timestam
     }
 }
 
-fn create(observed: &Observed<'_>) -> Decision {
+fn create(observed: &Observed<'_>, now: Timestamp) -> Decision {
     if let Some(first) = &observed.blocked_by {
         return say(Word::CreationFailed, format!("waits for {first}"));
     }
     match observed.namespace {
         NamespaceState::Missing => step(Action::CreateNamespace),
-        NamespaceState::Terminating => say(Word::CreationFailed, "its namespace is being deleted"),
+        // Nothing tells when a namespace is gone: they are looked at, not watched.
+        NamespaceState::Terminating => Decision {
+            recheck: Some(now.saturating_add(NAMESPACE_PAUSE).unwrap_or(Timestamp::MAX)),
+            ..say(Word::CreationFailed, "its namespace is being deleted")
+        },
         NamespaceState::Present | NamespaceState::Irrelevant => step(Action::Create),
     }
 }

@@ -285,6 +285,12 @@ fn an_accepted_delete_is_not_sent_again() {
 }
 
 #[test]
+fn a_namespace_that_is_being_deleted_is_looked_at_again() {
+    let case = Case { namespace: NamespaceState::Terminating, ..Case::new(wants(apply()), None) };
+    assert_eq!(case.decide().recheck, Some(NOW + NAMESPACE_PAUSE));
+}
+
+#[test]
 fn the_sixth_revert_of_a_field_in_ten_minutes_stops_the_object() {
     let lost = Live { lost: vec!["spec.replicas".to_owned()], ..ours() };
     let mut case = Case::new(wants(apply()), Some(lost));
