@@ -263,3 +263,112 @@ async fn pain_template_that_the_pods_api_refuses_is_named_in_the_set() {
         .await;
     here.goes_on().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn kubefed_d17_a_selector_that_no_longer_matches_its_pods_is_named_and_loses_no_pod() {
+    let here = Neighbourhood::start().await;
+    let world = &here.world;
+    world.apply(&preference("lobby", &[("*", 1)])).await;
+    world.apply(&game("lobby", 4, &BOTH)).await;
+    world.settled("lobby", &[(SHANGHAI, 2), (NANJING, 2)]).await;
+    let before = world.pods(SHANGHAI, "lobby").await;
+    let selector = json!({"spec": {"template": {"spec": {"selector": {"matchLabels": {"app": "other"}}}}}});
+    world.edit("lobby", &selector).await;
+    world
+        .until("the selector is named", async || {
+            let status = world.set(SHANGHAI, "lobby").await.status.unwrap_or_default();
+            let said: Vec<String> = status.conditions.into_iter().filter_map(|one| one.message).collect();
+            if said.iter().any(|message| message.contains("selector")) {
+                Ok(())
+            } else {
+                Err(format!("{said:?}"))
+            }
+        })
+        .await;
+    world.seconds(30).await;
+    before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
+    world
+        .edit(
+            "lobby",
+            &json!({"spec": {"template": {"spec": {"selector": {"matchLabels": {"app": "lobby"}}}}}}),
+        )
+        .await;
+    world.settled("lobby", &[(SHANGHAI, 2), (NANJING, 2)]).await;
+    before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
+    here.goes_on().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pain_mistyped_number_of_replicas_is_named_and_changes_no_pod() {
+    let here = Neighbourhood::start().await;
+    let world = &here.world;
+    world.apply(&preference("lobby", &[("*", 1)])).await;
+    world.apply(&game("lobby", 4, &BOTH)).await;
+    world.settled("lobby", &[(SHANGHAI, 2), (NANJING, 2)]).await;
+    let before = world.pods(SHANGHAI, "lobby").await;
+    world.scale("lobby", 2_000_000_000).await;
+    world
+        .until("the number is named", async || {
+            let status = world.set(SHANGHAI, "lobby").await.status.unwrap_or_default();
+            let said: Vec<String> = status.conditions.into_iter().filter_map(|one| one.message).collect();
+            if said.iter().any(|message| message.contains("spec.replicas")) {
+                Ok(())
+            } else {
+                Err(format!("{said:?}"))
+            }
+        })
+        .await;
+    before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
+    world.scale("lobby", 4).await;
+    world.settled("lobby", &[(SHANGHAI, 2), (NANJING, 2)]).await;
+    before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
+    here.goes_on().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pain_override_with_a_value_that_is_no_number_of_replicas_is_named() {
+    let here = Neighbourhood::start().await;
+    let world = &here.world;
+    world.apply(&preference("lobby", &[("*", 1)])).await;
+    world.apply(&game("lobby", 4, &BOTH)).await;
+    world.settled("lobby", &[(SHANGHAI, 2), (NANJING, 2)]).await;
+    let before = world.pods(SHANGHAI, "lobby").await;
+    for value in [json!("many"), json!(-3), json!(2.5), json!(null)] {
+        let bad = json!({"spec": {"overrides": [overrides(SHANGHAI, &[("/spec/replicas", value)])]}});
+        let mut object = game("lobby", 4, &BOTH);
+        object["spec"]["overrides"] = bad["spec"]["overrides"].clone();
+        complains(world, "lobby", &object, &["spec.overrides[0].clusterOverrides"]).await;
+        world.seconds(5).await;
+        before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
+    }
+    here.goes_on().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pain_name_that_is_too_long_for_its_pods_is_named_and_other_objects_go_on() {
+    let here = Neighbourhood::start().await;
+    let world = &here.world;
+    let name = "a-very-long-name-for-a-game-that-somebody-found-on-a-rainy-day-in-may";
+    world.apply(&preference(name, &[("*", 1)])).await;
+    let mut object = game("lobby", 4, &BOTH);
+    object["metadata"]["name"] = json!(name);
+    if let Err(error) = world.try_apply(&object).await {
+        assert!(error.to_string().contains("name"), "{error}");
+    } else {
+        world
+            .until("the name is named", async || {
+                let set = world.sets(SHANGHAI).get_opt(name).await.map_err(|error| error.to_string())?;
+                let status = set.and_then(|set| set.status).unwrap_or_default();
+                let mut said: Vec<String> =
+                    status.conditions.into_iter().filter_map(|one| one.message).collect();
+                said.extend(row(&world.game(name).await, SHANGHAI).message);
+                if said.iter().any(|message| message.contains("name")) {
+                    Ok(())
+                } else {
+                    Err(format!("{said:?}"))
+                }
+            })
+            .await;
+    }
+    here.goes_on().await;
+}

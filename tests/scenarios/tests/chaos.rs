@@ -23,8 +23,11 @@ use crate::support::{CHENGDU, Film, NANJING, SHANGHAI, Setup, World, game, merge
 const MEMBERS: [&str; 3] = [SHANGHAI, NANJING, CHENGDU];
 const GAMES: [&str; 2] = ["lobby", "arena"];
 
+/// Which seeds are run beside the usual ones.
+const SEEDS: &str = "MUSTER_TEST_SEEDS";
+
 /// How many things happen under one seed.
-const STEPS: usize = 25;
+const STEPS: usize = 30;
 
 /// Most pods of one set in one cluster that may be out at once by Muster's doing.
 const BUDGET: usize = 2;
@@ -40,24 +43,30 @@ enum Blow {
     RestartAgent,
     Scale,
     Image,
+    Weigh,
+    Place,
 }
 
-const BLOWS: [Blow; 8] = [
-    Blow::Cut,
-    Blow::Mend,
-    Blow::KillHub,
-    Blow::RestartHub,
-    Blow::KillAgent,
-    Blow::RestartAgent,
-    Blow::Scale,
-    Blow::Image,
+/// How often each happens, in parts: mostly work to do, and mostly somebody there to do it.
+const BLOWS: [(Blow, u32); 10] = [
+    (Blow::Cut, 2),
+    (Blow::Mend, 3),
+    (Blow::KillHub, 1),
+    (Blow::RestartHub, 4),
+    (Blow::KillAgent, 1),
+    (Blow::RestartAgent, 4),
+    (Blow::Scale, 5),
+    (Blow::Image, 5),
+    (Blow::Weigh, 1),
+    (Blow::Place, 2),
 ];
 
-/// What was asked for last, and the fewest seats that each cluster of a game ever had.
+/// What was asked for last.
 #[derive(Debug)]
 struct Wanted {
     total: i64,
     tag: String,
+    placed: Vec<&'static str>,
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,6 +94,18 @@ async fn fed_c7_chaos_seed_5() {
     chaos(5).await;
 }
 
+/// More of them on demand: `MUSTER_TEST_SEEDS=6..40`.
+#[test]
+fn fed_c7_chaos_seeds_asked_for() {
+    let Ok(asked) = std::env::var(SEEDS) else { return };
+    let bounds = asked.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    let (from, to): (u64, u64) = bounds.unwrap_or_else(|| panic!("{SEEDS}={asked}: write it as 6..40"));
+    for seed in from..to {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(chaos(seed));
+    }
+}
+
 async fn chaos(seed: u64) {
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -97,7 +118,7 @@ async fn chaos(seed: u64) {
     for name in GAMES {
         world.apply(&preference(name, &[(SHANGHAI, 3), (NANJING, 2), (CHENGDU, 1)])).await;
         world.apply(&merged(game(name, 12, &MEMBERS), &budget)).await;
-        wanted.insert(name, Wanted { total: 12, tag: "v1".to_owned() });
+        wanted.insert(name, Wanted { total: 12, tag: "v1".to_owned(), placed: MEMBERS.to_vec() });
     }
     for name in GAMES {
         world.settled(name, &[(SHANGHAI, 6), (NANJING, 4), (CHENGDU, 2)]).await;
@@ -113,7 +134,7 @@ async fn chaos(seed: u64) {
     }
 
     for step in 0..STEPS {
-        let blow = *BLOWS.choose(&mut random).expect("there are blows");
+        let (blow, _) = *BLOWS.choose_weighted(&mut random, |(_, parts)| *parts).expect("there are blows");
         let member = *MEMBERS.choose(&mut random).expect("there are members");
         let name = *GAMES.choose(&mut random).expect("there are games");
         println!("{} step {step}: {blow:?} ({member}, {name})", world.now());
@@ -134,8 +155,23 @@ async fn chaos(seed: u64) {
                 asked.tag = format!("v{}", step + 2);
                 world.edit(name, &with_image(&asked.tag)).await;
             }
+            Blow::Weigh => {
+                let weights = json!({member: {"weight": random.random_range(1..=5)}});
+                world.edit_preference(name, &json!({"spec": {"clusters": weights}})).await;
+            }
+            Blow::Place => {
+                asked.placed = if asked.placed.len() < MEMBERS.len() {
+                    MEMBERS.to_vec()
+                } else {
+                    MEMBERS.iter().copied().filter(|one| *one != member).collect()
+                };
+                let clusters: Vec<_> = asked.placed.iter().map(|name| json!({"name": name})).collect();
+                world.edit(name, &json!({"spec": {"placement": {"clusters": clusters}}})).await;
+            }
         }
-        world.pass(Duration::from_millis(random.random_range(0..12_000))).await;
+        // Half of them strike while the one before is still at work.
+        let longest = if random.random_bool(0.5) { 1_500 } else { 12_000 };
+        world.pass(Duration::from_millis(random.random_range(0..longest))).await;
     }
     world.restart_hub().await;
     for member in MEMBERS {
@@ -210,9 +246,11 @@ fn fewest_seats(world: &World, tasks: &Tasks) -> Arc<Mutex<BTreeMap<(String, Str
         while let Some(change) = changes.next().await {
             let game = change.expect("the watch is not interrupted");
             let name = game.metadata.name.clone().unwrap_or_default();
-            for (cluster, seats) in seats(&game) {
+            let seats = seats(&game);
+            for member in MEMBERS {
+                let seats = seats.get(member).copied().unwrap_or_default();
                 let mut known = known.lock();
-                let least = known.entry((name.clone(), cluster)).or_insert(seats);
+                let least = known.entry((name.clone(), member.to_owned())).or_insert(seats);
                 *least = (*least).min(seats);
             }
         }

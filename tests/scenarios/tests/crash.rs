@@ -115,3 +115,57 @@ async fn fed_c20_twenty_hub_restarts_write_to_no_member() {
     }
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn pain_u39_a_status_that_was_lost_is_rebuilt_from_what_members_hold() {
+    let world = lobby(23).await;
+    // Seats that no fresh division would give.
+    world
+        .edit_preference(
+            "lobby",
+            &json!({"spec": {"clusters": {SHANGHAI: {"weight": 1}, NANJING: {"weight": 9}}}}),
+        )
+        .await;
+    world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
+    let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
+    let writes = [SHANGHAI, NANJING].map(|member| world.writes(member));
+    world.kill_hub().await;
+    let lost = kube::api::Patch::Merge(json!({"status": null}));
+    world.games().patch_status("lobby", &kube::api::PatchParams::default(), &lost).await.expect("patched");
+    assert!(crate::support::status::seats(&world.game("lobby").await).is_empty(), "the seats are gone");
+    world.restart_hub().await;
+    world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
+    world.seconds(30).await;
+    for (at, member) in [SHANGHAI, NANJING].into_iter().enumerate() {
+        before[at].assert_untouched_in(&world.pods(member, "lobby").await);
+        world.writes(member).since(&writes[at]).assert_none("although only a status was lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pain_u39_a_status_that_is_wiped_under_the_hub_is_written_again() {
+    let world = lobby(29).await;
+    let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
+    let lost = kube::api::Patch::Merge(json!({"status": null}));
+    world.games().patch_status("lobby", &kube::api::PatchParams::default(), &lost).await.expect("patched");
+    world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
+    for (at, member) in [SHANGHAI, NANJING].into_iter().enumerate() {
+        before[at].assert_untouched_in(&world.pods(member, "lobby").await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fed_c20_a_lease_that_is_deleted_costs_no_member_a_write() {
+    let world = lobby(31).await;
+    world.seconds(15).await;
+    let before = [SHANGHAI, NANJING].map(|member| world.writes(member));
+    let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
+        kube::Api::namespaced(world.hub(), muster_crds::keys::FEDERATION_NAMESPACE);
+    leases.delete("muster-hub", &kube::api::DeleteParams::default()).await.expect("deleted");
+    world.seconds(60).await;
+    for (member, before) in [SHANGHAI, NANJING].iter().zip(&before) {
+        world.writes(member).since(before).assert_none("although only the Lease was deleted");
+    }
+    world.scale("lobby", 20).await;
+    world.settled("lobby", &[(SHANGHAI, 12), (NANJING, 8)]).await;
+}

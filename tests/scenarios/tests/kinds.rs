@@ -116,3 +116,18 @@ async fn fed_c2_a_suspended_object_is_held_and_goes_on_when_it_is_not() {
     world.edit("lobby", &suspend(Value::Null)).await;
     world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn kubefed_d3_what_is_propagated_is_not_called_ready_before_its_pods_are() {
+    let mut setup = crate::support::Setup::new(&[SHANGHAI]);
+    setup.nodes = 0;
+    let world = World::start(setup).await;
+    world.apply(&preference("lobby", &[(SHANGHAI, 1)])).await;
+    world.apply(&game("lobby", 3, &[SHANGHAI])).await;
+    world.says("lobby", "Propagation", "True", &[]).await;
+    world.says("lobby", "Ready", "False", &[SHANGHAI, "0 of 3 ready"]).await;
+    let set = world.set(SHANGHAI, "lobby").await.status.unwrap_or_default();
+    let progressing = found(&set.conditions, condition::PROGRESSING).cloned().unwrap_or_default();
+    let message = progressing.message.unwrap_or_default();
+    assert!(message.contains("no nodes available"), "it says what it waits for: {message}");
+}

@@ -8,7 +8,9 @@ use muster_crds::keys;
 use serde_json::json;
 
 use crate::support::status::seats;
-use crate::support::{NANJING, SHANGHAI, World, game, merged, preference, row};
+use crate::support::{
+    CHENGDU, NAMESPACE, NANJING, SHANGHAI, World, game, manifests, merged, preference, row,
+};
 
 async fn lobby(change: &serde_json::Value) -> World {
     let world = World::two().await;
@@ -158,10 +160,67 @@ async fn pain_u9_a_cluster_that_is_no_longer_registered_keeps_its_pods() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pain_u9_a_cluster_that_is_registered_again_is_taken_over_with_its_pods() {
+    let world = lobby(&json!({})).await;
+    let pods = world.pods(NANJING, "lobby").await;
+    let clusters: Api<KubeFedCluster> = Api::namespaced(world.hub(), keys::FEDERATION_NAMESPACE);
+    clusters.delete(NANJING, &DeleteParams::default()).await.expect("deleted");
+    world.says("lobby", "UnknownClusters", "True", &[NANJING]).await;
+    world.seconds(60).await;
+    world.apply(&manifests::cluster(NANJING)).await;
+    world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
+    pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pain_u20_a_cluster_that_joins_moves_nothing_and_takes_part_in_what_comes() {
+    let world = World::two().await;
+    world.apply(&preference("lobby", &[("*", 1)])).await;
+    let everywhere = json!({"spec": {"placement": {"clusters": null, "clusterSelector": {}}}});
+    world.apply(&merged(game("lobby", 8, &[]), &everywhere)).await;
+    world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
+    let pods = world.pods(NANJING, "lobby").await;
+    world.apply(&manifests::cluster(CHENGDU)).await;
+    world.seconds(30).await;
+    world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
+    world.scale("lobby", 12).await;
+    world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4), (CHENGDU, 4)]).await;
+    pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn fed_c7_an_object_deleted_and_made_anew_under_its_name_gets_new_pods_once() {
     let world = lobby(&json!({})).await;
     world.delete_game("lobby").await;
     gone_from_the_hub(&world, "lobby").await;
     world.apply(&game("lobby", 5, &[SHANGHAI, NANJING])).await;
     world.settled("lobby", &[(SHANGHAI, 3), (NANJING, 2)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fed_c5_a_namespace_deleted_on_the_hub_takes_its_objects_along_and_leaves_the_members_namespaces() {
+    let world = lobby(&json!({})).await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.hub());
+    namespaces.delete(NAMESPACE, &DeleteParams::default()).await.expect("deleted");
+    world
+        .until("the namespace goes", async || match namespaces.get_opt(NAMESPACE).await {
+            Ok(None) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    for member in [SHANGHAI, NANJING] {
+        empty(&world, member, "lobby").await;
+        assert!(world.has_namespace(member, NAMESPACE).await, "it may hold more than what the hub knows");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fed_c2_a_namespace_deleted_in_a_member_is_made_again_with_what_was_in_it() {
+    let world = lobby(&json!({})).await;
+    let nanjing = world.pods(NANJING, "lobby").await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.member(SHANGHAI));
+    namespaces.delete(NAMESPACE, &DeleteParams::default()).await.expect("deleted");
+    world.seconds(5).await;
+    world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
+    nanjing.assert_untouched_in(&world.pods(NANJING, "lobby").await);
 }

@@ -261,3 +261,60 @@ async fn sts_reserved_ordinals_get_no_pod() {
     world.set_settled(SHANGHAI, "arena", 3).await;
     assert_eq!(world.pods(SHANGHAI, "arena").await.ordinals(), [0, 2, 3]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sts_e15_claims_are_made_for_each_ordinal_and_outlive_their_pods() {
+    use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+
+    let claims = json!({"spec": {"volumeClaimTemplates": [{
+        "metadata": {"name": "saves"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]}});
+    let world = arena(3, &claims).await;
+    world.set_settled(SHANGHAI, "arena", 3).await;
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
+    let uids = async || {
+        let list = api.list(&kube::api::ListParams::default()).await.expect("listed");
+        let named = list.items.into_iter().map(|claim| (claim.metadata.name, claim.metadata.uid));
+        named.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let first = uids().await;
+    let names: Vec<_> = first.keys().flatten().map(String::as_str).collect();
+    assert_eq!(names, ["saves-arena-0", "saves-arena-1", "saves-arena-2"]);
+    world.edit_set(SHANGHAI, "arena", &scaled(1)).await;
+    world.set_settled(SHANGHAI, "arena", 1).await;
+    world.edit_set(SHANGHAI, "arena", &scaled(3)).await;
+    world.set_settled(SHANGHAI, "arena", 3).await;
+    assert_eq!(uids().await, first, "the same claims are used again");
+    let pods: Api<Pod> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
+    let pod = pods.get("arena-2").await.expect("it is there").spec.unwrap_or_default();
+    let claimed = pod.volumes.into_iter().flatten().find(|volume| volume.name == "saves");
+    let claim = claimed.and_then(|volume| volume.persistent_volume_claim).map(|source| source.claim_name);
+    assert_eq!(claim.as_deref(), Some("saves-arena-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sts_c5_a_failed_pod_is_replaced_under_its_name() {
+    for policy in TYPES {
+        let world = arena(3, &spec(policy, &json!({}))).await;
+        world.set_settled(SHANGHAI, "arena", 3).await;
+        let before = world.pods(SHANGHAI, "arena").await;
+        let pods: Api<Pod> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
+        let failed = Patch::Merge(json!({"status": {"phase": "Failed", "reason": "Evicted"}}));
+        pods.patch_status("arena-1", &PatchParams::default(), &failed).await.expect("patched");
+        world
+            .until("arena-1 is another and ready", async || {
+                let pods = world.pods(SHANGHAI, "arena").await;
+                match pods.0.get("arena-1") {
+                    Some(pod) if pod.ready && pod.uid != before.0["arena-1"].uid => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        world.set_settled(SHANGHAI, "arena", 3).await;
+        let after = world.pods(SHANGHAI, "arena").await;
+        for name in ["arena-0", "arena-2"] {
+            assert_eq!(after.0[name].uid, before.0[name].uid, "{policy}");
+        }
+    }
+}

@@ -174,3 +174,42 @@ async fn kubefed_d11_a_change_of_metadata_alone_reaches_members_and_touches_no_p
         .await;
     pods.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn kubefed_d2_a_change_reaches_its_members_within_a_second() {
+    let world = lobby().await;
+    let began = world.now();
+    world.scale("lobby", 15).await;
+    world
+        .until("both members have their new number", async || {
+            for (member, replicas) in [(SHANGHAI, 9), (NANJING, 6)] {
+                let found = world.set(member, "lobby").await.spec.replicas;
+                if found != Some(replicas) {
+                    return Err(format!("{member}: {found:?}"));
+                }
+            }
+            Ok(())
+        })
+        .await;
+    let took = world.now().duration_since(began);
+    assert!(took <= jiff::SignedDuration::from_secs(1), "it took {took:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fed_c13_a_view_takes_no_writes_of_its_objects() {
+    let world = lobby().await;
+    let before = world.writes(SHANGHAI);
+    let view: Api<muster_crds::tkex::GameStatefulSet> =
+        Api::namespaced(world.view(SHANGHAI), crate::support::NAMESPACE);
+    let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
+    let answers = [
+        view.patch("lobby", &PatchParams::default(), &patch).await.map(drop),
+        view.delete("lobby", &kube::api::DeleteParams::default()).await.map(drop),
+    ];
+    for answer in answers {
+        let Err(kube::Error::Api(status)) = answer else { panic!("a view took a write") };
+        assert_eq!(status.code, 405, "{status:?}");
+    }
+    world.seconds(10).await;
+    world.writes(SHANGHAI).since(&before).assert_none("although the view was not changed");
+}
