@@ -130,6 +130,20 @@ impl Film {
         most
     }
 
+    /// The most pods with ordinals below `kept` that were ready once and then going, gone or not ready again yet. Meant
+    /// for pods that no scaling takes away.
+    pub(crate) fn most_replaced(&self, kept: usize) -> usize {
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut most = 0;
+        self.replay(|_, pods| {
+            let ready = pods.iter().filter(|pod| pod.ready && !pod.terminating && pod.ordinal() < kept);
+            let ready: BTreeSet<String> = ready.map(|pod| pod.name.clone()).collect();
+            known.extend(ready.iter().cloned());
+            most = most.max(known.len() - ready.len());
+        });
+        most
+    }
+
     /// The most pods there were at once.
     pub(crate) fn most_pods(&self) -> usize {
         let mut most = 0;

@@ -8,7 +8,6 @@ pub(crate) mod status;
 pub(crate) mod world;
 pub(crate) mod writes;
 
-pub(crate) use film::Film;
 pub(crate) use manifests::{NAMESPACE, game, merged, preference, set};
 pub(crate) use pods::{PodView, Pods};
 pub(crate) use status::{condition, row};
