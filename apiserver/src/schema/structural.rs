@@ -50,6 +50,12 @@ pub fn structural_errors(schema: &Value, path: &str) -> Vec<FieldError> {
         // What nests too deeply is not walked.
         Err(error) => errors.push(FieldError::invalid(path, "", error.to_string())),
     }
+    // Rules are asked about once the types are clear.
+    if errors.is_empty()
+        && let Ok(compiled) = Schema::custom_resource(schema)
+    {
+        errors.extend(super::cel::rule_errors(schema, &compiled, path));
+    }
     errors.sort_by_cached_key(ToString::to_string);
     errors.dedup();
     errors

@@ -98,7 +98,8 @@ impl Inner {
     fn insert_named(&self, target: &Target<'_>, value: Value) -> Result<Written, Status> {
         let resource = target.resource;
         let name = text(&value, "/metadata/name").to_owned();
-        target.check(&name, &target.problems(&value, None))?;
+        let (problems, _) = target.problems(&value, None);
+        target.check(&name, &problems)?;
         let key = Key { namespace: target.key.namespace.clone(), name: name.as_str().into() };
         let named = Target { key, ..*target };
         let object = self.put(&named, Expect::Absent, value).map_err(|status| {

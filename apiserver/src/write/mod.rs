@@ -93,11 +93,14 @@ impl Target<'_> {
         }
     }
 
-    /// Everything that is wrong with an object on its own, or in what it changes of an old one.
-    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    /// Everything that is wrong with an object on its own, or in what it changes of an old one, and what is to be
+    /// warned of.
+    fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
         errors.extend(resource.schema.validate(new, old));
+        let findings = resource.schema.rules_after(&errors, new, old);
+        errors.extend(findings.errors);
         // Further rules assume that the types are right.
         if errors.is_empty() && self.subresource != Some("status") {
             errors.extend((rules.validate)(new));
@@ -109,7 +112,7 @@ impl Target<'_> {
             errors.extend(meta::validate_update(new, old));
             errors.extend((rules.validate_update)(new, old));
         }
-        errors
+        (errors, findings.warnings)
     }
 
     /// 422 when anything is wrong.
