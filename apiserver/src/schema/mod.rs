@@ -36,7 +36,9 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+pub(crate) use cel::field_path;
 pub use decode::{Decoded, decode};
+pub(crate) use field_error::go_json;
 pub use field_error::{ErrorKind, FieldError};
 pub use meta::object_meta;
 pub use parse::{SchemaError, parse_components};

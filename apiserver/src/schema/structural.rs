@@ -93,7 +93,10 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
         node(property, &format!("{path}.properties[{name}]"), Level::Field, errors);
     }
     values(map, path, exempt(map), errors);
-    complete(map, map, path, path, errors);
+    // What is below the root is not asked, as in Kubernetes.
+    if level == Level::Root {
+        complete(map, map, path, path, errors);
+    }
 }
 
 fn type_rules(map: &Map<String, Value>, path: &str, level: Level, errors: &mut Vec<FieldError>) {
@@ -197,7 +200,7 @@ fn default(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError
         errors.push(FieldError::invalid(&at, default.clone(), "must not have unknown fields"));
     }
     for error in schema.validate(&value, None) {
-        let dot = if error.path.is_empty() || error.path.starts_with('[') { "" } else { "." };
+        let dot = if error.path.is_empty() { "" } else { "." };
         errors.push(FieldError { path: format!("{at}{dot}{}", error.path), ..error });
     }
 }

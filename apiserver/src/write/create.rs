@@ -36,7 +36,8 @@ impl Inner {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message));
         }
-        let mut written = self.insert(target, value, false)?;
+        let mut written =
+            self.insert(target, value, false).map_err(|status| status.warning(warnings.clone()))?;
         written.warnings = warnings;
         Ok(written)
     }
@@ -140,7 +141,7 @@ impl Inner {
 
     /// The status of a definition that is about to be stored: whether its names are free.
     pub(super) fn accept_definition(&self, value: &Value, now: &str) -> Value {
-        registry::accepted(value, self.name_conflict(value).as_deref(), now)
+        registry::accepted(value, &self.taken_names(value), now)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     Change, Expect, GroupResource, Key, Object, Resource, Status,
     cluster::Inner,
     http::query::{Params, dry_run, invalid_options},
-    registry::{Rules, text},
+    registry::{CLEANUP_FINALIZER, Rules, text},
     selector::Selector,
 };
 
@@ -191,7 +191,11 @@ fn next_state(
     let held = live["metadata"]["deletionGracePeriodSeconds"].as_i64();
     let grace = if Rules::of(resource).graceful { grace_period(live, options, marked, held) } else { 0 };
     let mut next = live.clone();
-    let finalizers = finalizers_after(live, options.propagation);
+    let mut finalizers = finalizers_after(live, options.propagation);
+    let definition = &*resource.plural == "customresourcedefinitions" && !resource.custom;
+    if definition && !marked && !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
+        finalizers.push(CLEANUP_FINALIZER.to_owned());
+    }
     meta::set_finalizers(&mut next, &finalizers);
     let namespace_held = resource.group.is_empty()
         && &*resource.plural == "namespaces"

@@ -250,7 +250,7 @@ impl Inner {
             }
         }
         let (problems, warned) = target.problems(&new, Some(live));
-        target.check(&target.key.name, &problems)?;
+        target.check(&target.key.name, &problems).map_err(|status| status.warning(warnings.clone()))?;
         let written = |object| {
             let warnings = warnings.iter().chain(&warned).cloned().collect();
             Written { object, created: false, warnings }

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::field_path;
 use super::rule::Rule;
 use crate::schema::field_error::go_json;
 use crate::schema::{Additional, ErrorKind, FieldError, Schema};
@@ -87,7 +86,7 @@ fn how_written(rule: &Value, schema: &Schema, at: &str, errors: &mut Vec<FieldEr
     if breaks(field_path) {
         wrong_path("must not contain line breaks");
     }
-    if !field_path.is_empty() && field_path::normalize(field_path, schema).is_err() {
+    if !field_path.is_empty() && super::field_path(field_path, schema).is_err() {
         wrong_path("must be a valid path");
     }
 }

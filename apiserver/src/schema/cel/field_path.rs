@@ -2,9 +2,9 @@
 
 use crate::schema::{Additional, Schema};
 
-/// The path as errors show it, or what is wrong with it: `.spec.ports` and `.labels['a.b']` are paths to what the
-/// schema names.
-pub(super) fn normalize(path: &str, schema: &Schema) -> Result<String, String> {
+/// The path as errors show it and the schema that it leads to, or what is wrong with it: `.spec.ports` and `.labels['a.b']`
+/// are paths to what the schema names.
+pub(crate) fn field_path<'a>(path: &str, schema: &'a Schema) -> Result<(String, &'a Schema), String> {
     let mut shown = String::new();
     let mut at = schema;
     let mut rest = path;
@@ -35,7 +35,7 @@ pub(super) fn normalize(path: &str, schema: &Schema) -> Result<String, String> {
             shown.push_str(&name);
         }
     }
-    Ok(shown)
+    Ok((shown, at))
 }
 
 /// The name in `'name']`, and what follows.
@@ -88,7 +88,7 @@ mod tests {
             ("spec", Err("expected [ or . but got: spec")),
         ];
         for (path, expected) in table {
-            let found = normalize(path, &schema);
+            let found = field_path(path, &schema).map(|(shown, _)| shown);
             assert_eq!(found.as_deref().map_err(String::as_str), expected, "{path}");
         }
     }

@@ -28,6 +28,7 @@ use cel::common::value::Val;
 use serde_json::Value;
 
 pub(super) use definition::rule_errors;
+pub(crate) use field_path::field_path;
 pub(crate) use rule::Rule;
 
 use super::{Additional, ErrorKind, FieldError, ListType, Schema, join};

@@ -69,7 +69,9 @@ impl Rule {
                 Some("FieldValueDuplicate") => ErrorKind::Duplicate,
                 _ => ErrorKind::Invalid,
             },
-            field_path: rule["fieldPath"].as_str().and_then(|path| field_path::normalize(path, schema).ok()),
+            field_path: rule["fieldPath"]
+                .as_str()
+                .and_then(|path| field_path(path, schema).ok().map(|(shown, _)| shown)),
             optional_old,
             program,
             message_program,
