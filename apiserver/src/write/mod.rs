@@ -98,7 +98,20 @@ impl Target<'_> {
     fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
-        errors.extend(resource.schema.validate(new, old));
+        errors.extend(match self.subresource {
+            // A status is checked alone, by its own part of the schema.
+            Some("status") if resource.custom => {
+                let (new, old) = (&new["status"], old.map(|old| &old["status"]));
+                let found = resource.schema.child("status").validate(new, old);
+                found.into_iter().map(|error| error.below("status")).collect()
+            }
+            _ => resource.schema.validate(new, old),
+        });
+        if resource.custom {
+            resource
+                .schema
+                .embedded(new, "", &mut |path, embedded| errors.extend(meta::embedded(path, embedded)));
+        }
         let findings = resource.schema.rules_after(&errors, new, old);
         errors.extend(findings.errors);
         // Further rules assume that the types are right.
