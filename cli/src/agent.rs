@@ -20,8 +20,12 @@ pub(crate) async fn run(connection: &Connection, options: AgentOptions) -> Resul
     let signals = Signals::new()?;
     let cluster = ClusterName::new(&options.cluster)
         .map_err(|error| CliError::Input(format!("--cluster {:?}: {error}", options.cluster)))?;
-    let target = Target::new(&options.hub).map_err(|error| CliError::Input(format!("--hub {error}")))?;
-    let tls = tls(&options, &target, &cluster)?;
+    let target = options.hub.as_deref().map(Target::new).transpose();
+    let target = target.map_err(|error| CliError::Input(format!("--hub {error}")))?;
+    let tls = match &target {
+        Some(target) => tls(&options, target, &cluster)?,
+        None => without_hub(&options)?,
+    };
     let connected = clients::current_as(connection, USER_AGENT).await?;
     let listener = serve::listen(options.listen).await?;
     let address = listener.local_addr().map_err(CliError::Address)?;
@@ -30,20 +34,32 @@ pub(crate) async fn run(connection: &Connection, options: AgentOptions) -> Resul
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         %cluster,
-        hub = %target,
+        hub = target.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
         api = connected.server,
         context = connected.context,
         certificate_until = tls.as_ref().and_then(|tls| Some(tls.certificate().ok()?.not_after.to_string())),
         "agent starts"
     );
-    let channel = Channel::new(target, tls, &tasks);
-    let hub = client::over(channel, &format!("/views/{cluster}"), USER_AGENT)?;
-    let mut config = AgentConfig::new(cluster, Some(hub), connected.client, Clock::system());
+    let view =
+        |target| client::over(Channel::new(target, tls, &tasks), &format!("/views/{cluster}"), USER_AGENT);
+    let hub = target.map(view).transpose()?;
+    let mut config = AgentConfig::new(cluster, hub, connected.client, Clock::system());
     config.federation_namespace = options.federation_namespace;
     let agent = Agent::start(config, &tasks)?;
     serve::serve(&tasks, listener, agent.router());
     tracing::info!(%address, "serving");
     run_until_stopped(signals, &tasks).await
+}
+
+/// Nothing, for there is no hub to show a certificate to.
+fn without_hub(options: &AgentOptions) -> Result<Option<ClientTls>, CliError> {
+    match (&options.client_cert, &options.client_key, &options.hub_ca) {
+        (None, None, None) => Ok(None),
+        _ => Err(CliError::Input(
+            "--client-cert, --client-key and --hub-ca are for a hub: name it by --hub, or leave them out"
+                .into(),
+        )),
+    }
 }
 
 /// The certificates; none for a hub that is spoken to over plain HTTP.

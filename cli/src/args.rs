@@ -164,9 +164,9 @@ pub(crate) struct HubOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentOptions {
-    /// The hub, such as https://hub.example.com:8443
+    /// The hub, such as https://hub.example.com:8443; without it only the controllers run [default: none]
     #[arg(long, value_name = "URL")]
-    pub(crate) hub: String,
+    pub(crate) hub: Option<String>,
     /// Name of this member's KubeFedCluster, which is also the common name of its certificate
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: String,
