@@ -19,7 +19,7 @@ func (p *plane) startNodes(ctx context.Context, o *options, api *http.Client) er
 		"--kubeconfig=" + p.file("kwok.kubeconfig"), "--config=" + o.kwokStages,
 		"--manage-nodes-with-annotation-selector=" + fakeNode + "=fake",
 		"--node-lease-duration-seconds=40", "--cidr=10.64.0.0/12", "--node-ip=127.0.0.1",
-		"--node-port=0", "--v=-4",
+		"--node-port=0", "--v=WARN",
 	})
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (p *plane) createNodes(ctx context.Context, nodes int, api *http.Client) er
 		workers.Go(func() {
 			for number := range numbers {
 				if results[worker] == nil {
-					_, results[worker] = request(ctx, api, http.MethodPost, p.server+"/api/v1/nodes", node(number))
+					_, results[worker] = request(ctx, api, http.MethodPost, p.server+"/api/v1/nodes", node(p.name, number))
 				}
 			}
 		})
@@ -62,20 +62,31 @@ func (p *plane) createNodes(ctx context.Context, nodes int, api *http.Client) er
 	return errors.Join(results...)
 }
 
-// node is large enough that only its number of pods is ever the limit.
-func node(number int) map[string]any {
-	name := fmt.Sprintf("kwok-%d", number)
+// node is large enough that only its number of pods is ever the limit. Name, address and zone are those that the
+// sandbox's simulated nodes have, so that tests read alike on both.
+func node(plane string, number int) map[string]any {
+	name := fmt.Sprintf("%s-node-%d", plane, number)
 	room := map[string]string{"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}
+	address := fmt.Sprintf("192.168.%d.%d", (number+10)/256, (number+10)%256)
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Node",
 		"metadata": map[string]any{
 			"name":        name,
-			"annotations": map[string]string{fakeNode: "fake", "node.alpha.kubernetes.io/ttl": "0"},
+			"annotations": map[string]string{fakeNode: "fake"},
 			"labels": map[string]string{
-				"type": "kwok", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+				"kubernetes.io/hostname":        name,
+				"kubernetes.io/os":              "linux",
+				"kubernetes.io/arch":            "amd64",
+				"topology.kubernetes.io/zone":   plane + "-" + []string{"a", "b", "c"}[number%3],
+				"topology.kubernetes.io/region": plane,
 			},
 		},
-		"status": map[string]any{"allocatable": room, "capacity": room},
+		"status": map[string]any{
+			"allocatable": room, "capacity": room,
+			"addresses": []map[string]string{
+				{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name},
+			},
+		},
 	}
 }
 
