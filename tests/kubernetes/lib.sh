@@ -1,39 +1,38 @@
+# shellcheck shell=bash disable=SC2034 # variables are for whoever sources this
 # Functions that the scripts of this folder share; to be sourced by bash.
 #
-# kubernetes_program and kwok_program build what is missing and print where it is. What is built is kept in the user's
+# program and kwok_program build what is missing and print where it is. What is built is kept in the user's
 # cache, under a hash of all it is made from, so that it is built once on a machine until something of it changes.
 
 KUBERNETES_VERSION=1.34.4
 tests_kubernetes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+go_module=$tests_kubernetes/go
 
 say() {
     printf '%s\n' "$*" >&2
 }
 
-fail() {
+die() {
     say "$@"
     exit 1
 }
 
 # The state directory of up and down when none is given.
-default_directory() {
-    printf '%s/muster-kubernetes\n' "${TMPDIR:-/tmp}"
-}
+state_directory=${TMPDIR:-/tmp}/muster-kubernetes
 
 # The program that a running set was started with, as long as it is there: ending one must not wait for a build.
 program_of() { # arguments with --dir DIR or --dir=DIR among them
-    local directory previous='' argument program
-    directory=$(default_directory)
+    local directory=$state_directory previous='' argument found
     for argument in "$@"; do
         case $previous in --dir | -dir) directory=$argument ;; esac
         case $argument in --dir=* | -dir=*) directory=${argument#*=} ;; esac
         previous=$argument
     done
-    program=$(head -qn1 "$directory"/*/etcd.args 2>/dev/null | head -n1)
-    if [ -x "$program" ]; then
-        printf '%s\n' "$program"
+    found=$(head -qn1 "$directory"/*/etcd.args 2>/dev/null | head -n1)
+    if [ -x "$found" ]; then
+        printf '%s\n' "$found"
     else
-        kubernetes_program
+        program
     fi
 }
 
@@ -80,7 +79,7 @@ kubernetes_ldflags() {
 
 need_go() {
     local needed
-    needed=$(sed -n 's/^go //p' "$tests_kubernetes/go/go.mod")
+    needed=$(sed -n 's/^go //p' "$go_module/go.mod")
     command -v go >/dev/null || {
         say "Go $needed or later is needed to build Kubernetes for these tests and is not on PATH: install it from https://go.dev/dl/"
         return 1
@@ -115,7 +114,7 @@ build_program() { # name, module folder, package, ldflags, how long it takes
 }
 
 # Prints the path of the program that holds etcd, Kubernetes and kubectl, by first argument.
-kubernetes_program() {
+program() {
     build_program kubernetes go . "$(kubernetes_ldflags)" '8 minutes on two cores'
 }
 
