@@ -1,0 +1,4 @@
+//! The program as a pod runs it.
+
+#[cfg(test)]
+mod process;

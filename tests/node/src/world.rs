@@ -1,0 +1,161 @@
+//! The cluster, the agent, and three game servers.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use muster_crds::GameStatefulSet;
+use muster_runtime::{Clock, Tasks, client};
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::agent::Agent;
+use crate::args::Arguments;
+use crate::failure::{Failure, Result, io, must, seen};
+use crate::pods::{Seen, look};
+use crate::set::{self, NAMESPACE, SET};
+
+/// How long a change may take until it is complete.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the checks work on.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+    node: PathBuf,
+    dir: PathBuf,
+    agent: Agent,
+}
+
+impl World {
+    /// Starts the agent and three game servers, and waits until they are ready.
+    pub(crate) async fn start(arguments: &Arguments) -> Result<Self> {
+        let kubeconfig = Kubeconfig::read_from(&arguments.kubeconfig)?;
+        let options =
+            KubeConfigOptions { context: Some(arguments.context.clone()), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let mut world = Self {
+            client: client::connect(config, "muster-node")?,
+            clock: Clock::system(),
+            tasks: Tasks::new(),
+            node: arguments.node.clone(),
+            dir: arguments.dir.clone(),
+            agent: Agent::start(arguments)?,
+        };
+        world.make().await?;
+        Ok(world)
+    }
+
+    async fn make(&mut self) -> Result<()> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        self.until("the agent installs its definitions", async || {
+            let definition = definitions.get_opt("gamestatefulsets.tkex.tencent.com").await?;
+            let status = definition.and_then(|definition| definition.status);
+            let established = status.and_then(|status| status.conditions).is_some_and(|conditions| {
+                conditions.iter().any(|one| one.type_ == "Established" && one.status == "True")
+            });
+            Ok(if established { Ok(()) } else { Err("not established".to_owned()) })
+        })
+        .await?;
+        let mine = PatchParams::apply("muster-node").force();
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.patch(NAMESPACE, &mine, &Patch::Apply(namespace)).await?;
+        self.sets().patch(SET, &mine, &Patch::Apply(set::manifest())).await?;
+        self.settled().await?;
+        Ok(())
+    }
+
+    /// Sets of the namespace.
+    pub(crate) fn sets(&self) -> Api<GameStatefulSet> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Pods of the namespace.
+    pub(crate) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Gives a container of the set another image, and waits until that has happened; answers how long it took.
+    pub(crate) async fn update(&mut self, container: &str, image: &str) -> Result<Duration> {
+        let began = Instant::now();
+        let set = self.sets().get(SET).await?;
+        let patch = set::image_patch(&set, container, image)
+            .ok_or_else(|| Failure::Seen(format!("set {SET} has no container {container}")))?;
+        self.sets().patch(SET, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.settled().await?;
+        Ok(began.elapsed())
+    }
+
+    /// Waits until the set has all that it asks for.
+    async fn settled(&mut self) -> Result<()> {
+        let sets = self.sets();
+        self.until("the set has settled", async || Ok(set::settled(&sets.get(SET).await?))).await
+    }
+
+    /// Waits until `look` is content; a sentence of it says why it is not yet.
+    async fn until<F>(&mut self, what: &str, look: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<std::result::Result<(), String>>>,
+    {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.agent.must_run()?;
+            let Err(not_yet) = look().await? else { return Ok(()) };
+            must(Instant::now() < deadline, || format!("not within {PATIENCE:?}: {what}: {not_yet}"))?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// All pods, by name.
+    pub(crate) async fn look(&self) -> Result<BTreeMap<String, Seen>> {
+        let pids = self.pids().await?;
+        let mut all = BTreeMap::new();
+        for pod in self.pods().list(&ListParams::default()).await? {
+            let (name, seen) = look(&pod, &pids).await?;
+            all.insert(name, seen);
+        }
+        Ok(all)
+    }
+
+    /// Process ids of the node's containers, by container id.
+    async fn pids(&self) -> Result<BTreeMap<String, String>> {
+        let mut command = Command::new(&self.node);
+        command.args(["enter", "--dir"]).arg(&self.dir);
+        let output = command.args(["ctr", "-n", "k8s.io", "tasks", "ls"]).output().await;
+        let output = output.map_err(io(self.node.display().to_string()))?;
+        if !output.status.success() {
+            return seen(format!("ctr tasks ls: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let task = |line: &str| {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            Some((words.next()?, words.next()?))
+        };
+        Ok(text.lines().skip(1).filter_map(task).collect())
+    }
+
+    /// Deletes the namespace, waits until its pods are gone, and ends the agent.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.tasks.stop().await;
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.delete(NAMESPACE, &DeleteParams::background()).await?;
+        self.until("the namespace is gone", async || {
+            let gone = namespaces.get_opt(NAMESPACE).await?.is_none();
+            Ok(if gone { Ok(()) } else { Err("still there".to_owned()) })
+        })
+        .await?;
+        self.agent.end().await
+    }
+}
