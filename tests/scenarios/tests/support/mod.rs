@@ -1,5 +1,6 @@
 //! What scenarios are made of: a world of clusters, manifests, waiting, and what was seen.
 
+pub(crate) mod clusters;
 pub(crate) mod film;
 pub(crate) mod manifests;
 mod picture;
