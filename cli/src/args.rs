@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use muster_crds::keys::FEDERATION_NAMESPACE;
+use muster_runtime::telemetry;
 use muster_sandbox::Scheduling;
 use muster_sandbox::data_dir::DEFAULT_LISTEN;
 
@@ -14,6 +16,8 @@ use muster_sandbox::data_dir::DEFAULT_LISTEN;
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) connection: Connection,
+    #[command(flatten)]
+    pub(crate) logs: Logs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -33,6 +37,27 @@ pub(crate) struct Connection {
     /// How to print
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
+}
+
+/// What is logged, to standard error.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Logs {
+    /// What is logged: a level, or levels of parts such as info,muster_agent=debug [default: $MUSTER_LOG, then
+    /// $RUST_LOG, then info for hub and agent, warn for others]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How it is written
+    #[arg(long = "log-format", global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// How results are printed.
@@ -56,6 +81,10 @@ pub(crate) enum Command {
     Status(StatusOptions),
     /// Show why each cluster of a federated object has its number, and what it waits for
     Explain(ExplainOptions),
+    /// Run the hub: plan what the hub's cluster holds, and serve every member its view
+    Hub(HubOptions),
+    /// Run the agent of one member cluster: make it hold what its view says
+    Agent(AgentOptions),
     /// Print the CustomResourceDefinitions of Muster's kinds, or apply them
     Crds(CrdsOptions),
 }
@@ -112,6 +141,53 @@ pub(crate) struct ExplainOptions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HubOptions {
+    /// Where to serve views, health and metrics
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub(crate) listen: SocketAddr,
+    /// Certificate of this hub (PEM, intermediates after it); read again when it changes
+    #[arg(long, value_name = "FILE", required_unless_present = "insecure")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of this hub's certificate (PEM)
+    #[arg(long, value_name = "FILE", required_unless_present = "insecure")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// CA that agents' certificates are signed by (PEM)
+    #[arg(long, value_name = "FILE", required_unless_present = "insecure")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Serve every view to everybody over plain HTTP; only on a loopback address, for trying things out
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key", "client_ca"])]
+    pub(crate) insecure: bool,
+    /// Namespace of KubeFedClusters and of the hub's Lease
+    #[arg(long, value_name = "NAME", default_value = FEDERATION_NAMESPACE)]
+    pub(crate) federation_namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentOptions {
+    /// The hub, such as https://hub.example.com:8443
+    #[arg(long, value_name = "URL")]
+    pub(crate) hub: String,
+    /// Name of this member's KubeFedCluster, which is also the common name of its certificate
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: String,
+    /// Certificate that is shown to the hub (PEM); read again at each new connection
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// CA that the hub's certificate is signed by (PEM); no other is trusted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hub_ca: Option<PathBuf>,
+    /// Where to serve health and metrics, over plain HTTP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Namespace of the heartbeat, the same as the hub's
+    #[arg(long, value_name = "NAME", default_value = FEDERATION_NAMESPACE)]
+    pub(crate) federation_namespace: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CrdsOptions {
     #[command(subcommand)]
     pub(crate) action: Option<CrdsAction>,
@@ -144,7 +220,17 @@ impl Command {
     pub(crate) fn log_filter(&self) -> &'static str {
         match self {
             Self::Sandbox(_) => "error",
+            Self::Hub(_) | Self::Agent(_) => "info",
             _ => "warn",
+        }
+    }
+}
+
+impl From<LogFormat> for telemetry::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use muster_agent::AgentError;
+use muster_hub::HubError;
 use muster_runtime::client::ClientError;
+use muster_runtime::error::chain;
 use muster_runtime::serve::ListenError;
+use muster_runtime::tls::TlsError;
 use muster_sandbox::SandboxError;
 use muster_sandbox::data_dir::DataDirError;
 use muster_sandbox::manifests::ManifestError;
@@ -22,10 +26,13 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(
-        "no kubeconfig was found; looked at --kubeconfig, $KUBECONFIG, .muster/kubeconfig and ~/.kube/config"
+        "no kubeconfig was found; looked at --kubeconfig, $KUBECONFIG, .muster/kubeconfig and ~/.kube/config, and this \
+         is no pod with a service account"
     )]
     NoKubeconfig,
-    #[error("cannot use the kubeconfig {path}: {source}", path = path.display())]
+    #[error("cannot use the service account of this pod: {}", chain(&**.0))]
+    ServiceAccount(#[source] Box<kube::config::InClusterError>),
+    #[error("cannot use the kubeconfig {path}: {}", chain(&**source), path = path.display())]
     Kubeconfig {
         path: PathBuf,
         #[source]
@@ -45,6 +52,16 @@ pub(crate) enum CliError {
     Print(String),
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] std::io::Error),
+    #[error("cannot tell the address that is listened on: {0}")]
+    Address(#[source] std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error("a part of this process failed; the log says which")]
+    Panicked,
 }
 
 impl CliError {
@@ -56,18 +73,4 @@ impl CliError {
         };
         Self::Api { what: what.into(), message }
     }
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,12 +1,15 @@
 //! The binary `muster`.
 
+mod agent;
 mod args;
 mod clients;
 mod crds;
 mod error;
 mod explain;
+mod hub;
 mod output;
 mod plan;
+mod process;
 mod sandbox;
 mod status;
 mod table;
@@ -25,7 +28,11 @@ const SHUTDOWN: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    telemetry::init(telemetry::Format::Text, arguments.command.log_filter());
+    let logs = arguments.logs.format.into();
+    if let Err(error) = telemetry::init(logs, arguments.logs.log.as_deref(), arguments.command.log_filter()) {
+        output::error(&error.to_string());
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -46,12 +53,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
-    let Arguments { connection, command } = arguments;
+    let Arguments { connection, command, .. } = arguments;
     match command {
         Command::Sandbox(options) => Box::pin(sandbox::run(options)).await,
         Command::Plan(options) => plan::run(&connection, &options),
         Command::Status(options) => status::run(&connection, options.name.as_deref()).await,
         Command::Explain(options) => explain::run(&connection, &options.target).await,
+        Command::Hub(options) => Box::pin(hub::run(&connection, options)).await,
+        Command::Agent(options) => Box::pin(agent::run(&connection, options)).await,
         Command::Crds(options) => crds::run(&connection, options.action).await,
     }
 }

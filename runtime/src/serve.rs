@@ -1,27 +1,68 @@
-//! An HTTP listener: HTTP/1.1 and HTTP/2 on one port, with a bound and a graceful stop.
+//! An HTTP listener: HTTP/1.1 and HTTP/2 on one port, plain or with TLS, with bounds and a graceful
+//! stop.
+//!
+//! Every request carries a [`Peer`] among its extensions: who asks, and with which certificate.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use axum::extract::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::Tasks;
+use crate::tls::{Certificate, ServerTls};
 
 /// How many connections may be open at once; further ones wait in the listener's backlog.
 pub const MAX_CONNECTIONS: usize = 8192;
+
+/// How many TLS handshakes may be under way at once: they cost more than anything that follows.
+pub const MAX_HANDSHAKES: usize = 256;
+
+/// How long a TLS handshake may take, its wait for others included.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may take to send the head of an HTTP/1.1 request.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An HTTP/2 connection is pinged this often, and ended when the ping is not answered as long again.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// How many requests one HTTP/2 connection may have open, watches included.
+pub const MAX_STREAMS: u32 = 1024;
 
 /// How long open requests may go on after a stop. Watches never end by themselves, so it is short.
 pub const DRAIN: Duration = Duration::from_millis(500);
 
 /// The pause after a failed accept (such as no free file descriptor), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client whose handshake was refused may take to read why.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+/// Of how many clients it is remembered why their handshake was refused.
+const REFUSED: usize = 256;
+
+/// Who asks: an extension of every request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where from.
+    pub address: SocketAddr,
+    /// The certificate it showed, if it did. It was signed by the client CA and valid when shown.
+    pub certificate: Option<Arc<Certificate>>,
+}
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +82,46 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Serves `router` on `listener` until `tasks` is stopped.
 pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router) {
+    accept(tasks, listener, move |stream, peer, stop, slot| {
+        connection(stream, Peer { address: peer, certificate: None }, router.clone(), stop, slot)
+    });
+}
+
+/// Serves `router` on `listener` with TLS until `tasks` is stopped.
+pub fn serve_tls(tasks: &Tasks, listener: TcpListener, router: Router, tls: ServerTls) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let refusals = Arc::new(Mutex::new(Refusals::default()));
+    accept(tasks, listener, move |stream, address, stop, slot| {
+        let (router, tls) = (router.clone(), tls.clone());
+        let (handshakes, refusals) = (Arc::clone(&handshakes), Arc::clone(&refusals));
+        async move {
+            let shaken = tokio::time::timeout(HANDSHAKE_DEADLINE, async {
+                let _one_of_few = handshakes.acquire_owned().await;
+                handshake(stream, &tls).await
+            });
+            let refused = match stop.run_until_cancelled(shaken).await {
+                None => return,
+                Some(Ok(Ok(stream))) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let certificate = shown.and_then(|der| Certificate::from_der(der).ok()).map(Arc::new);
+                    refusals.lock().forget(address.ip());
+                    return connection(stream, Peer { address, certificate }, router, stop, slot).await;
+                }
+                Some(Ok(Err(reason))) => reason,
+                Some(Err(_)) => format!("not done within {} s", HANDSHAKE_DEADLINE.as_secs()),
+            };
+            if refusals.lock().is_news(address.ip(), &refused) {
+                tracing::warn!(peer = %address.ip(), reason = refused, "TLS handshake refused");
+            }
+        }
+    });
+}
+
+fn accept<F, Fut>(tasks: &Tasks, listener: TcpListener, handle: F)
+where
+    F: Fn(TcpStream, SocketAddr, CancellationToken, OwnedSemaphorePermit) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     let connections = tasks.clone();
     tasks.spawn("http-accept", async move {
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -48,8 +129,12 @@ pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router) {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let handled = connection(stream, peer, router.clone(), connections.token(), slot);
-                    connections.spawn_until("http-connection", handled);
+                    // Watch events are small and must not wait for more.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "cannot switch off delayed sending");
+                    }
+                    connections
+                        .spawn_until("http-connection", handle(stream, peer, connections.token(), slot));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -60,39 +145,87 @@ pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router) {
     });
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// Makes a stream one of TLS, or says why not.
+async fn handshake(stream: TcpStream, tls: &ServerTls) -> Result<TlsStream<TcpStream>, String> {
+    let acceptor = TlsAcceptor::from(tls.config());
+    match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => Ok(stream),
+        Err((error, mut stream)) => {
+            // A socket that is closed with something unread is reset, and the alert that says why may
+            // be lost with it.
+            let _ = stream.shutdown().await;
+            let mut rest = [0; 1024];
+            let read = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
+            let _ = tokio::time::timeout(REFUSAL, read).await;
+            Err(error.to_string())
+        }
+    }
+}
+
+async fn connection<S>(
+    stream: S,
+    peer: Peer,
     router: Router,
     stop: CancellationToken,
     _slot: OwnedSemaphorePermit,
-) {
-    // Watch events are small and must not wait for more.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot switch off delayed sending");
-    }
-    let server = auto::Builder::new(TokioExecutor::new());
-    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.address;
+    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        request
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY)
+        .max_concurrent_streams(MAX_STREAMS);
+    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         result = serving.as_mut() => {
             if let Err(error) = result {
-                tracing::debug!(%peer, %error, "connection ended");
+                tracing::debug!(peer = %address, %error, "connection ended");
             }
         }
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
             if tokio::time::timeout(DRAIN, serving).await.is_err() {
-                tracing::debug!(%peer, "connection cut at the end of the drain");
+                tracing::debug!(peer = %address, "connection cut at the end of the drain");
             }
         }
+    }
+}
+
+/// Why handshakes of clients were refused, so that each cause is said once.
+#[derive(Default)]
+struct Refusals(VecDeque<(IpAddr, String)>);
+
+impl Refusals {
+    fn is_news(&mut self, peer: IpAddr, reason: &str) -> bool {
+        if self.0.iter().any(|(ip, said)| *ip == peer && said == reason) {
+            return false;
+        }
+        self.forget(peer);
+        if self.0.len() >= REFUSED {
+            self.0.pop_front();
+        }
+        self.0.push_back((peer, reason.to_owned()));
+        true
+    }
+
+    fn forget(&mut self, peer: IpAddr) {
+        self.0.retain(|(ip, _)| *ip != peer);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -115,5 +248,19 @@ mod tests {
         let mut open = TcpStream::connect(address).await.unwrap();
         open.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         tokio::time::timeout(Duration::from_secs(5), tasks.stop()).await.unwrap();
+    }
+
+    #[test]
+    fn a_refusal_is_said_once_and_few_are_remembered() {
+        let mut refusals = Refusals::default();
+        let peer = |last: u16| IpAddr::from([10, 0, (last / 256) as u8, (last % 256) as u8]);
+        assert!(refusals.is_news(peer(1), "expired"));
+        assert!(!refusals.is_news(peer(1), "expired"));
+        assert!(refusals.is_news(peer(1), "unknown issuer"));
+        for last in 2..1000 {
+            refusals.is_news(peer(last), "expired");
+        }
+        assert_eq!(refusals.0.len(), REFUSED);
+        assert!(refusals.is_news(peer(1), "unknown issuer"));
     }
 }

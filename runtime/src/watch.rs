@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::Tasks;
+use crate::error::{Said, chain};
+use crate::initialized::Initialized;
 
 pub use kube::runtime::watcher::Config;
 
@@ -62,6 +64,7 @@ pub struct Watch<K> {
     config: Config,
     trim: fn(&mut K),
     subscribers: Vec<Subscriber<K>>,
+    readiness: Option<Initialized>,
 }
 
 /// The writing half of a [`Cache`].
@@ -109,7 +112,7 @@ where
 {
     /// A watch of everything `api` reaches. `name` stands in logs.
     pub fn new(name: &'static str, api: Api<K>) -> Self {
-        Self { name, api, config: Config::default(), trim: |_| {}, subscribers: Vec::new() }
+        Self { name, api, config: Config::default(), trim: |_| {}, subscribers: Vec::new(), readiness: None }
     }
 
     /// Selectors, page size and timeouts.
@@ -130,19 +133,47 @@ where
         self
     }
 
-    /// Starts watching, until `tasks` is stopped. Errors are logged and retried with backoff.
+    /// The watch is a part of `set` while it does not see the API: until its first list, and while it is interrupted.
+    pub fn readiness(mut self, set: &Initialized) -> Self {
+        self.readiness = Some(set.clone());
+        self
+    }
+
+    /// Starts watching, until `tasks` is stopped. Errors are retried with backoff and logged, each cause once.
     pub fn start(self, tasks: &Tasks) -> Cache<K> {
-        let Self { name, api, config, trim, subscribers } = self;
+        let Self { name, api, config, trim, subscribers, readiness } = self;
+        let mut unready = readiness.as_ref().map(|set| set.handle(name));
         let objects = Arc::new(RwLock::new(BTreeMap::new()));
         let (synced, receiver) = watch::channel(false);
         let mut writer = Writer { objects: Arc::clone(&objects), synced, subscribers, listed: None };
         tasks.spawn(name, async move {
             let stream = watcher::watcher(api, config).default_backoff();
             let mut stream = std::pin::pin!(stream);
+            let mut said = Said::new();
             while let Some(event) = stream.next().await {
                 match event {
-                    Ok(event) => writer.handle(event.modify(trim)),
-                    Err(error) => tracing::warn!(watch = name, error = %chain(&error), "watch interrupted"),
+                    Ok(event) => {
+                        // A watch that lists has not seen everything yet.
+                        if !matches!(event, Event::Init | Event::InitApply(_)) {
+                            unready = None;
+                            if said.is_over() {
+                                tracing::info!(watch = name, "watching again");
+                            }
+                        }
+                        writer.handle(event.modify(trim));
+                    }
+                    Err(error) => {
+                        let error = chain(&error);
+                        if unready.is_none() {
+                            unready = readiness.as_ref().map(|set| set.handle(name));
+                        }
+                        if let Some(unready) = &unready {
+                            unready.because(&error);
+                        }
+                        if said.is_news(&error) {
+                            tracing::warn!(watch = name, error, "watch interrupted");
+                        }
+                    }
                 }
             }
         });
@@ -257,21 +288,6 @@ impl<K: Resource> Writer<K> {
             subscriber(change);
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

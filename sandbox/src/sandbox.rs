@@ -39,6 +39,9 @@ pub struct Config {
     pub scheduling: Scheduling,
     /// How many nodes each member has; each takes 110 pods.
     pub nodes: usize,
+    /// Whether hub and agents run in this process. Without them there are only the clusters, for processes
+    /// started elsewhere.
+    pub in_process: bool,
     /// Where KubeFedClusters are.
     pub federation_namespace: String,
     /// Wall time.
@@ -123,6 +126,7 @@ impl Config {
             pod_start: Duration::from_millis(200)..=Duration::from_millis(1500),
             scheduling: Scheduling::Embedded,
             nodes: 10,
+            in_process: true,
             federation_namespace: keys::FEDERATION_NAMESPACE.to_owned(),
             clock,
         }
@@ -192,7 +196,9 @@ impl Sandbox {
                 self.add_member(cluster.name()).await?;
             }
         }
-        inner.hub.start().await?;
+        if inner.config.in_process {
+            inner.hub.start().await?;
+        }
         self.obey(controls::watch(&client, &inner.config.federation_namespace, &inner.tasks));
         self.apply_all(&mut applier, rest).await;
         Ok(())
@@ -242,7 +248,9 @@ impl Sandbox {
         )
         .await
         .map_err(failed)?;
-        member.start_agent().await.map_err(failed)?;
+        if config.in_process {
+            member.start_agent().await.map_err(failed)?;
+        }
         self.inner.clusters.mount(name, member.cluster.router());
         self.inner.members.lock().insert(name.to_owned(), member);
         Ok(())

@@ -13,13 +13,13 @@ use muster_runtime::{Clock, Tasks, serve};
 use muster_sandbox::data_dir::DataDir;
 use muster_sandbox::manifests::{self, Manifest};
 use muster_sandbox::{Config, Sandbox};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use self::progress::Progress;
 use crate::args::SandboxOptions;
 use crate::error::CliError;
 use crate::output;
+use crate::process::Signals;
 use crate::status::view::{self, Readiness};
 
 /// The example that runs when no manifest is named.
@@ -46,7 +46,7 @@ pub(crate) async fn run(options: SandboxOptions) -> Result<ExitCode, CliError> {
     let applied = read_manifests(&options)?;
     let data_dir = DataDir::open(&options.data_dir)?;
     let listener = serve::listen(data_dir.address(options.listen)).await?;
-    let address = listener.local_addr().map_err(CliError::Signals)?;
+    let address = listener.local_addr().map_err(CliError::Address)?;
     let mut signals = Signals::new()?;
 
     let tasks = Tasks::new();
@@ -56,7 +56,7 @@ pub(crate) async fn run(options: SandboxOptions) -> Result<ExitCode, CliError> {
     config.scheduling = options.scheduler.into();
     let ran = tokio::select! {
         ran = serve_and_show(config, &options, &data_dir, listener, address, &tasks, started) => ran,
-        () = signals.stop() => Ok(ExitCode::SUCCESS),
+        _ = signals.stop() => Ok(ExitCode::SUCCESS),
     };
     if tokio::time::timeout(STOP, tasks.stop()).await.is_err() {
         tracing::warn!("some tasks did not stop in time");
@@ -208,26 +208,4 @@ fn hints(
          {muster} -n {namespace} explain federatedgamestatefulset/{name}\n\
          Ctrl-C stops everything.\n"
     )
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, CliError> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(CliError::Signals)?,
-            terminate: signal(SignalKind::terminate()).map_err(CliError::Signals)?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

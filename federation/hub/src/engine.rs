@@ -1,5 +1,6 @@
 //! The model, shared: one lock, one way to change it, and what follows from a change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use muster_apiserver::Catalog;
 use muster_crds::names::ClusterName;
 use muster_runtime::Clock;
 use muster_runtime::queue::WorkQueue;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -24,6 +25,8 @@ pub(crate) struct Engine {
     metrics: Metrics,
     /// Told when the next tick may have come nearer.
     rearmed: Notify,
+    /// Why watches are interrupted, by the name of the watch.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Engine {
@@ -36,6 +39,7 @@ impl Engine {
             queue: WorkQueue::new(),
             metrics,
             rearmed: Notify::new(),
+            troubles: Mutex::default(),
         }
     }
 
@@ -62,6 +66,21 @@ impl Engine {
     /// Where this hub counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Says why a watch is interrupted, or that it is not any more. Returns whether that is news.
+    pub(crate) fn trouble(&self, watch: &'static str, why: Option<&str>) -> bool {
+        let mut troubles = self.troubles.lock();
+        let before = match why {
+            Some(why) => troubles.insert(watch, why.to_owned()),
+            None => troubles.remove(watch),
+        };
+        before.as_deref() != why
+    }
+
+    /// Why watches are interrupted, a sentence for each.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().iter().map(|(watch, why)| format!("watch of {watch}: {why}")).collect()
     }
 
     /// Gives an event to the model.

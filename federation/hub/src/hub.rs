@@ -7,10 +7,11 @@ use axum::Router;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use muster_runtime::Tasks;
+use muster_runtime::error::Said;
 
 use crate::HubConfig;
 use crate::drive::lease::{Leases, Term};
-use crate::drive::{feeds, writer};
+use crate::drive::{explained, feeds, writer};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::model::{Event, FederatedKind, Model};
@@ -62,6 +63,12 @@ impl Hub {
         serve::router(Arc::clone(&self.front))
     }
 
+    /// The same for clients that the network brings: each view is served to its own agent only, who shows a
+    /// certificate with the cluster's name and the organization [`AGENTS`](crate::AGENTS).
+    pub fn authorized_router(&self) -> Router {
+        serve::by_certificate(self.router())
+    }
+
     /// What is missing until every view can be served, in words; empty when they are.
     pub fn pending(&self) -> Vec<String> {
         self.front.pending()
@@ -89,7 +96,8 @@ impl Runner {
         loop {
             let term = stopped.run_until_cancelled(async {
                 let hub_uid = self.namespace_uid().await;
-                (hub_uid, leases.acquire(epoch).await)
+                let waiting = |why: &str| self.front.idle(why);
+                (hub_uid, leases.acquire(epoch, waiting).await)
             });
             let Some((hub_uid, term)) = term.await else { return };
             epoch = term.epoch;
@@ -124,6 +132,7 @@ impl Runner {
         tokio::select! {
             lost = leases.keep(term, || engine.read(Model::versions)) => {
                 tracing::error!(reason = %lost, "leadership lost; views are closed");
+                self.front.idle(&lost.to_string());
             }
             () = group.token().cancelled_owned() => {}
         }
@@ -135,21 +144,22 @@ impl Runner {
     async fn namespace_uid(&self) -> String {
         let api: Api<Namespace> = Api::all(Client::clone(&self.config.client));
         let name = &self.config.federation_namespace;
-        let mut said = false;
+        let mut said = Said::new();
         loop {
-            match api.get_opt(name).await {
+            let why = match api.get_opt(name).await {
                 Ok(Some(namespace)) => {
                     if let Some(uid) = namespace.metadata.uid {
                         return uid;
                     }
+                    format!("the namespace {name} has no uid")
                 }
-                Ok(None) if said => {}
-                Ok(None) => tracing::warn!(namespace = name, "the federation namespace does not exist yet"),
-                Err(error) => {
-                    tracing::warn!(namespace = name, %error, "cannot read the federation namespace");
-                }
+                Ok(None) => format!("the federation namespace {name} does not exist; create it"),
+                Err(error) => format!("cannot read the namespace {name}: {}", explained(&error)),
+            };
+            self.front.idle(&why);
+            if said.is_news(&why) {
+                tracing::warn!(reason = why, "cannot lead yet");
             }
-            said = true;
             tokio::time::sleep(NAMESPACE_RETRY).await;
         }
     }

@@ -24,3 +24,4 @@ mod serve;
 
 pub use config::{HubConfig, Settings};
 pub use hub::{Hub, HubError};
+pub use serve::AGENTS;

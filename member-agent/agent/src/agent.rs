@@ -8,7 +8,8 @@ use axum::routing::get;
 use kube::Client;
 use muster_crds::ClusterName;
 use muster_crds::keys::FEDERATION_NAMESPACE;
-use muster_runtime::initialized::Initialized;
+use muster_runtime::error::Said;
+use muster_runtime::initialized::{Handle, Initialized};
 use muster_runtime::{Clock, Tasks};
 
 use crate::definitions;
@@ -121,27 +122,25 @@ impl Agent {
         config.check()?;
         let agent = Self { initialized: Initialized::new(), metrics: Metrics::new() };
         let prepared = agent.initialized.handle("member");
-        let observed = agent.initialized.handle("workload");
-        let (metrics, group) = (agent.metrics.clone(), tasks.clone());
+        let (metrics, initialized, group) = (agent.metrics.clone(), agent.initialized.clone(), tasks.clone());
         tasks.spawn("agent-start", async move {
             if config.install_definitions {
-                prepare(&config).await;
+                prepare(&config, &prepared).await;
             }
-            let workload = config.run_controllers.then(|| {
-                let workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
-                WorkloadController::start(workload, &group)
-            });
-            start_parts(config, metrics, &group);
+            if config.run_controllers {
+                let mut workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
+                workload.initialized = initialized.clone();
+                // It runs on the tasks of the group; nothing is asked of it here.
+                let _ = WorkloadController::start(workload, &group);
+            }
+            start_parts(config, metrics, &initialized, &group);
             drop(prepared);
-            if let Some(workload) = workload {
-                workload.synced().await;
-            }
-            drop(observed);
         });
         Ok(agent)
     }
 
-    /// The parts that are still starting; empty means ready.
+    /// The parts that are not ready; empty means ready. A member or a hub that was reached and is not any more is among
+    /// them again.
     pub fn pending(&self) -> Vec<&'static str> {
         self.initialized.pending()
     }
@@ -164,26 +163,31 @@ impl Agent {
 }
 
 fn readyz(initialized: &Initialized) -> (StatusCode, String) {
-    let pending = initialized.pending();
-    if pending.is_empty() {
+    let reasons = initialized.reasons();
+    if reasons.is_empty() {
         (StatusCode::OK, "ok".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("starting: {}", pending.join(", ")))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", reasons.join("; ")))
     }
 }
 
 /// Installs the definitions, however long that takes.
-async fn prepare(config: &AgentConfig) {
+async fn prepare(config: &AgentConfig, member: &Handle) {
     let definitions = definitions::own();
     let mut pause = Duration::from_millis(200);
+    let mut said = Said::new();
     while let Err(error) = definitions::install(&config.member, &definitions).await {
-        tracing::warn!(cluster = %config.cluster, %error, "cannot prepare the member yet");
+        let error = error.advised();
+        member.because(&error);
+        if said.is_news(&error) {
+            tracing::warn!(cluster = %config.cluster, error, "cannot prepare the member yet");
+        }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(PREPARE_PAUSE_MAX);
     }
 }
 
-fn start_parts(config: AgentConfig, metrics: Metrics, tasks: &Tasks) {
+fn start_parts(config: AgentConfig, metrics: Metrics, initialized: &Initialized, tasks: &Tasks) {
     let Some(hub) = config.hub else { return };
     let reporter = Reporter::new(metrics.clone(), config.clock.now());
     let mirror = Mirror::new(
@@ -205,6 +209,7 @@ fn start_parts(config: AgentConfig, metrics: Metrics, tasks: &Tasks) {
         mirror,
         reporter,
         metrics,
+        initialized: initialized.clone(),
     };
     link.start(tasks);
 }

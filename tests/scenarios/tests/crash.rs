@@ -103,7 +103,7 @@ async fn fed_c20_twenty_hub_restarts_write_to_no_member() {
     world.quiet(15).await;
     let before = [SHANGHAI, NANJING].map(|member| world.writes(member));
     for pause in 0..20 {
-        world.restart_hub().await;
+        world.replace_hub().await;
         world.pass(std::time::Duration::from_millis(pause * 300)).await;
     }
     world.quiet(40).await;

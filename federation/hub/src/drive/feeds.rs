@@ -15,8 +15,10 @@ use muster_crds::types_kubefed::FederatedSpec;
 use muster_crds::{FederatedTypeConfig, KubeFedCluster, ReplicaSchedulingPreference, Tombstone};
 use muster_planner::{Placement, Preference};
 use muster_runtime::Tasks;
+use muster_runtime::error::chain;
 use serde::de::DeserializeOwned;
 
+use super::explained;
 use crate::engine::Engine;
 use crate::model::{
     ClusterInput, Event, FederatedKind, Feed, ObjectInput, TombstoneInput, TypeConfigInput, lenient,
@@ -24,6 +26,9 @@ use crate::model::{
 
 /// How long a watch waits at first before it asks again for a kind that is not defined; twice as long each time.
 const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is said of a kind that must be defined.
+const UNDEFINED: &str = "the kind is not defined on the hub; install Muster's definitions: muster crds apply";
 
 /// The longest such wait.
 const MAX_ABSENT_PAUSE: Duration = Duration::from_secs(30);
@@ -132,6 +137,9 @@ where
             let mut listed = Vec::new();
             let mut absent = None;
             while let Some(next) = stream.next().await {
+                if !matches!(next, Err(_) | Ok(watcher::Event::Init)) && engine.trouble(name, None) {
+                    tracing::info!(watch = name, "watching again");
+                }
                 match next {
                     Ok(watcher::Event::Init) => listed.clear(),
                     Ok(watcher::Event::InitApply(object)) => listed.extend(read(object)),
@@ -153,28 +161,46 @@ where
                             engine.apply(event(Feed::Deleted(key)));
                         }
                     }
-                    Err(error) if optional && is_absent(&error) => {
+                    Err(error) if is_absent(&error) => {
                         let pause = absent.unwrap_or(ABSENT_PAUSE);
-                        if absent.is_none() {
+                        if optional && absent.is_none() {
                             tracing::info!(
                                 watch = name,
                                 "the kind is not defined on this hub; there are none"
                             );
                             engine.apply(event(Feed::Reset(Vec::new())));
                         }
+                        if !optional && engine.trouble(name, Some(UNDEFINED)) {
+                            tracing::warn!(watch = name, reason = UNDEFINED, "waiting for a definition");
+                            if let Some(event) = on_error(UNDEFINED.to_owned()) {
+                                engine.apply(event);
+                            }
+                        }
                         // The watch's own backoff begins anew with every list that it tries.
                         tokio::time::sleep(pause).await;
                         absent = Some((pause * 2).min(MAX_ABSENT_PAUSE));
                     }
                     Err(error) => {
-                        tracing::warn!(watch = name, %error, "watch interrupted");
-                        if let Some(event) = on_error(error.to_string()) {
+                        let error = said(&error);
+                        if engine.trouble(name, Some(&error)) {
+                            tracing::warn!(watch = name, error, "watch interrupted");
+                        }
+                        if let Some(event) = on_error(error) {
                             engine.apply(event);
                         }
                     }
                 }
             }
         });
+    }
+}
+
+fn said(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause) => {
+            explained(cause)
+        }
+        other => chain(other),
     }
 }
 

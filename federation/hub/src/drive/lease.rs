@@ -12,9 +12,11 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use muster_crds::keys;
 use muster_runtime::Clock;
+use muster_runtime::error::Said;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::explained;
 use crate::model::Versions;
 
 /// Name of the Lease in the federation namespace.
@@ -74,6 +76,14 @@ pub(crate) enum Lost {
     Deadline(String),
 }
 
+/// What came of one attempt to take the Lease.
+enum Attempt {
+    /// It is ours.
+    Won(Term),
+    /// It is another hub's.
+    HeldBy(String),
+}
+
 /// The record of another holder, and since when it has not changed.
 struct Seen {
     resource_version: Option<String>,
@@ -86,28 +96,41 @@ impl Leases {
         Self { api: Api::namespaced(client, namespace), identity: identity.to_owned(), clock }
     }
 
-    /// Waits until the Lease is ours and its epoch is raised. Every failure is logged and tried again.
-    pub(crate) async fn acquire(&self, at_least: u64) -> Term {
+    /// Waits until the Lease is ours and its epoch is raised. Failures are tried again; why it is not ours yet is
+    /// logged once for each cause, and given to `waiting`.
+    pub(crate) async fn acquire(&self, at_least: u64, waiting: impl Fn(&str)) -> Term {
         let mut seen: Option<Seen> = None;
+        let mut said = Said::new();
         loop {
             match self.try_acquire(at_least, &mut seen).await {
-                Ok(Some(term)) => return term,
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "cannot take the lease"),
+                Ok(Attempt::Won(term)) => return term,
+                Ok(Attempt::HeldBy(holder)) => {
+                    let why = format!("{holder} leads");
+                    if said.is_news(&why) {
+                        tracing::info!(holder, "another hub leads; standing by");
+                    }
+                    waiting(&why);
+                }
+                Err(error) => {
+                    let error = explained(&error);
+                    if said.is_news(&error) {
+                        tracing::warn!(error, "cannot take the lease");
+                    }
+                    waiting(&error);
+                }
             }
             tokio::time::sleep(RETRY_PERIOD).await;
         }
     }
 
-    async fn try_acquire(&self, at_least: u64, seen: &mut Option<Seen>) -> Result<Option<Term>, kube::Error> {
+    async fn try_acquire(&self, at_least: u64, seen: &mut Option<Seen>) -> Result<Attempt, kube::Error> {
         let Some(mut lease) = self.api.get_opt(LEASE_NAME).await? else {
-            return self.create(at_least).await.map(Some);
+            return self.create(at_least).await.map(Attempt::Won);
         };
         let held = lease.spec.get_or_insert_default();
         let holder = held.holder_identity.clone().unwrap_or_default();
         if !holder.is_empty() && holder != self.identity && !expired(seen, &lease) {
-            tracing::debug!(%holder, "another hub leads");
-            return Ok(None);
+            return Ok(Attempt::HeldBy(holder));
         }
         let epoch = annotation(&lease, EPOCH_ANNOTATION).max(at_least) + 1;
         let now = MicroTime(self.clock.now());
@@ -124,11 +147,13 @@ impl Leases {
         // The resourceVersion that was read makes this a compare-and-swap: of two starting hubs one gets a conflict.
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match self.api.replace(LEASE_NAME, &params, &lease).await {
-            Ok(lease) => Ok(Some(Term {
+            Ok(lease) => Ok(Attempt::Won(Term {
                 epoch,
                 resource_version: lease.metadata.resource_version.unwrap_or_default(),
             })),
-            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_conflict() => {
+                Ok(Attempt::HeldBy("another hub that was faster".to_owned()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -171,7 +196,7 @@ impl Leases {
                     continue;
                 }
                 Ok(Err(Renewal::Lost(lost))) => return lost,
-                Ok(Err(Renewal::Failed(error))) => error.to_string(),
+                Ok(Err(Renewal::Failed(error))) => explained(&error),
                 Err(_) => "no answer".to_owned(),
             };
             if renewed.elapsed() + RETRY_PERIOD >= RENEW_DEADLINE {

@@ -3,3 +3,14 @@
 pub(crate) mod feeds;
 pub(crate) mod lease;
 pub(crate) mod writer;
+
+/// An error of the hub API with its causes, and what to do where that is known.
+pub(crate) fn explained(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.is_forbidden() => {
+            format!("{}; grant it: deploy/hub/rbac.yaml has what a hub needs", status.message)
+        }
+        kube::Error::Api(status) => status.message.clone(),
+        other => muster_runtime::error::chain(other),
+    }
+}

@@ -44,6 +44,8 @@ pub(crate) struct Front {
     clock: Clock,
     metrics: Metrics,
     term: RwLock<Option<Arc<Term>>>,
+    /// Why there is no term.
+    idle: RwLock<String>,
 }
 
 /// What serves views during one term.
@@ -76,6 +78,7 @@ impl Front {
             clock,
             metrics,
             term: RwLock::new(None),
+            idle: RwLock::new("starting".to_owned()),
         }
     }
 
@@ -94,11 +97,22 @@ impl Front {
         self.metrics.set_epoch(0);
     }
 
+    /// Says why there is no term now.
+    pub(crate) fn idle(&self, why: &str) {
+        why.clone_into(&mut self.idle.write());
+    }
+
     /// What is missing until views can be served, in words; empty when they are.
     pub(crate) fn pending(&self) -> Vec<String> {
         match &*self.term.read() {
-            Some(term) => term.engine.read(crate::model::Model::pending),
-            None => vec!["leadership".to_owned()],
+            Some(term) => {
+                let mut pending = term.engine.read(crate::model::Model::pending);
+                if !pending.is_empty() {
+                    pending.extend(term.engine.troubles());
+                }
+                pending
+            }
+            None => vec![format!("leadership ({})", self.idle.read())],
         }
     }
 
@@ -169,7 +183,7 @@ async fn ready(State(front): State<Arc<Front>>) -> Response {
     if pending.is_empty() {
         return "ok".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", pending.join(", "))).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {}\n", pending.join("; "))).into_response()
 }
 
 async fn metrics(State(front): State<Arc<Front>>) -> Response {
@@ -229,7 +243,7 @@ async fn views(State(front): State<Arc<Front>>, request: Request) -> Response {
 }
 
 /// `/views/<cluster>/<rest>` as cluster and `/<rest>`.
-fn split(path: &str) -> Option<(&str, &str)> {
+pub(super) fn split(path: &str) -> Option<(&str, &str)> {
     let below = path.strip_prefix("/views/")?;
     match below.find('/') {
         Some(at) => Some((&below[..at], &below[at..])),

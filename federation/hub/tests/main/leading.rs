@@ -114,7 +114,7 @@ async fn a_second_hub_waits_until_the_first_is_gone() {
     )
     .unwrap();
     seconds(60).await;
-    assert_eq!(second.pending(), ["leadership"]);
+    assert_eq!(second.pending(), ["leadership (hub-1 leads)"]);
     world.router = second.router();
     assert!(world.view("shanghai").current().await.is_none(), "503 while another hub leads");
     world.router = first;

@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::Status;
+use muster_runtime::error::{Said, chain};
 use tokio::time::Instant;
 
 /// Objects per page of a list.
@@ -74,12 +75,14 @@ enum FollowError {
 pub async fn follow(api: Api<DynamicObject>, name: &str, mut on: impl FnMut(Update)) {
     let mut version: Option<u64> = None;
     let mut pauses = Pauses::new(name);
+    let mut said = Said::new();
     loop {
         let started = Instant::now();
         let result = run(&api, &mut version, &mut on).await;
         let long = started.elapsed() >= HEALTHY;
         if long {
             pauses.reset();
+            said.is_over();
         }
         match result {
             // The hub ends each watch in time; the next one goes on where it ended.
@@ -94,7 +97,13 @@ pub async fn follow(api: Api<DynamicObject>, name: &str, mut on: impl FnMut(Upda
                 }
             }
             Err(error) => {
-                tracing::warn!(view = name, %error, "view interrupted");
+                let text = chain(&error);
+                // A hub that cannot be reached is spoken of once, by the heartbeat.
+                match &error {
+                    FollowError::Client(_) => tracing::debug!(view = name, error = text, "view interrupted"),
+                    _ if said.is_news(&text) => tracing::warn!(view = name, error = text, "view interrupted"),
+                    _ => {}
+                }
                 on(Update::Lost);
             }
         }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use muster_crds::keys::group;
+use muster_runtime::error::Said;
+use muster_runtime::initialized::{Handle, Initialized};
 use muster_runtime::{Clock, Tasks};
 use tokio::sync::mpsc;
 
@@ -66,6 +68,8 @@ pub struct Link {
     pub reporter: Reporter,
     /// What is counted.
     pub metrics: Metrics,
+    /// The hub is a part of it while it does not answer.
+    pub initialized: Initialized,
 }
 
 impl Link {
@@ -74,6 +78,7 @@ impl Link {
         let Self { hub, member, cluster, federation_namespace, heartbeat_interval, report_interval, .. } =
             self;
         let (mirror, reporter, clock, metrics) = (self.mirror, self.reporter, self.clock, self.metrics);
+        let mut answers = Answers::new(self.initialized);
 
         let (client, said) = (hub.clone(), reporter.clone());
         tasks.spawn("link-reports", async move { said.run(client, report_interval).await });
@@ -111,20 +116,51 @@ impl Link {
                     beat(&hub, &federation_namespace, &cluster, heartbeat_interval, &facts, clock.now())
                         .await;
                 let pause = match &result {
-                    Beat::Taken => heartbeat_interval,
-                    Beat::Refused(reason) => {
-                        tracing::error!(reason, "the hub refuses the heartbeat");
-                        heartbeat_interval
-                    }
-                    Beat::NoHub(reason) => {
-                        tracing::warn!(reason, "the hub does not answer");
-                        HEARTBEAT_RETRY.min(heartbeat_interval)
-                    }
+                    Beat::Taken | Beat::Refused(_) => heartbeat_interval,
+                    Beat::NoHub(_) => HEARTBEAT_RETRY.min(heartbeat_interval),
                 };
+                answers.told(&result);
                 mirror.set_hub_answers(!matches!(result, Beat::NoHub(_)));
                 tokio::time::sleep(pause).await;
             }
         });
+    }
+}
+
+/// Whether the hub answers, as the heartbeat finds it: what the log and readiness say of it.
+struct Answers {
+    initialized: Initialized,
+    /// Held while it does not.
+    silent: Option<Handle>,
+    said: Said,
+}
+
+impl Answers {
+    fn new(initialized: Initialized) -> Self {
+        let silent = Some(initialized.handle("hub"));
+        Self { initialized, silent, said: Said::new() }
+    }
+
+    fn told(&mut self, beat: &Beat) {
+        let reason = match beat {
+            Beat::Taken => {
+                if self.silent.take().is_some() {
+                    tracing::info!("the hub takes the heartbeat");
+                }
+                self.said.is_over();
+                return;
+            }
+            Beat::Refused(reason) | Beat::NoHub(reason) => reason,
+        };
+        let initialized = &self.initialized;
+        self.silent.get_or_insert_with(|| initialized.handle("hub")).because(reason);
+        if self.said.is_news(reason) {
+            if matches!(beat, Beat::Refused(_)) {
+                tracing::error!(reason, "the hub refuses the heartbeat");
+            } else {
+                tracing::warn!(reason, "the hub does not answer");
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use kube::{Api, Client, Resource};
 use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
 use muster_crds::tkex::GameStatefulSetStatus;
+use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::{BACKOFF_MIN, Next, WorkQueue};
 use muster_runtime::watch::Key;
 use muster_runtime::{Clock, Tasks};
@@ -53,12 +54,14 @@ pub struct WorkloadConfig {
     pub clock: Clock,
     /// How many sets are worked on at once.
     pub workers: usize,
+    /// Which of its watches do not see the member.
+    pub initialized: Initialized,
 }
 
 impl WorkloadConfig {
     /// The usual settings.
     pub fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, workers: WORKERS }
+        Self { client, clock, workers: WORKERS, initialized: Initialized::new() }
     }
 }
 
@@ -74,7 +77,8 @@ impl WorkloadController {
     pub fn start(config: WorkloadConfig, tasks: &Tasks) -> Self {
         let world = World::default();
         let queue = WorkQueue::new();
-        let watches = Arc::new(Watches::start(&config.client, &config.clock, &world, &queue, tasks));
+        let WorkloadConfig { client, clock, initialized, .. } = &config;
+        let watches = Arc::new(Watches::start(client, clock, &world, &queue, initialized, tasks));
         let worker = Arc::new(Worker {
             events: Events::start(config.client.clone(), config.clock.clone(), tasks),
             executor: Executor { client: config.client, clock: config.clock, world },

@@ -1,6 +1,7 @@
 //! The watches: one for each kind, each object cut down as it is read.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +10,12 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
 use kube::api::ObjectMeta;
 use kube::{Api, Client, Resource};
 use muster_crds::GameStatefulSet;
+use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::WorkQueue;
 use muster_runtime::watch::{Cache, Change, Key, Watch};
 use muster_runtime::{Clock, Tasks};
 use muster_workload::{Pod, Revision, identity};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::world::{ClaimRecord, World};
@@ -91,6 +94,22 @@ pub(super) struct Watches {
     claims: Cache<SlimClaim>,
 }
 
+/// What a watch is started with.
+struct Start<'a> {
+    client: &'a Client,
+    initialized: &'a Initialized,
+    tasks: &'a Tasks,
+}
+
+impl Start<'_> {
+    fn watch<K>(&self, watch: Watch<K>) -> Cache<K>
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        watch.readiness(self.initialized).start(self.tasks)
+    }
+}
+
 impl Watches {
     /// Starts them. What they see goes into `world`, and the sets it concerns into `queue`.
     pub(super) fn start(
@@ -98,13 +117,15 @@ impl Watches {
         clock: &Clock,
         world: &World,
         queue: &WorkQueue<Key>,
+        initialized: &Initialized,
         tasks: &Tasks,
     ) -> Self {
+        let start = Start { client, initialized, tasks };
         Self {
-            sets: watch_sets(client, world.clone(), queue.clone(), tasks),
-            pods: watch_pods(client, clock.clone(), world.clone(), queue.clone(), tasks),
-            revisions: watch_revisions(client, world.clone(), queue.clone(), tasks),
-            claims: watch_claims(client, world.clone(), queue.clone(), tasks),
+            sets: watch_sets(&start, world.clone(), queue.clone()),
+            pods: watch_pods(&start, clock.clone(), world.clone(), queue.clone()),
+            revisions: watch_revisions(&start, world.clone(), queue.clone()),
+            claims: watch_claims(&start, world.clone(), queue.clone()),
         }
     }
 
@@ -125,8 +146,8 @@ impl Watches {
     }
 }
 
-fn watch_sets(client: &Client, world: World, queue: WorkQueue<Key>, tasks: &Tasks) -> Cache<GameStatefulSet> {
-    let watch = Watch::new("workload-sets", Api::<GameStatefulSet>::all(client.clone()))
+fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<GameStatefulSet> {
+    let watch = Watch::new("workload-sets", Api::<GameStatefulSet>::all(start.client.clone()))
         .trim(|set| set.metadata.managed_fields = None)
         .subscribe(move |change| match change {
             Change::Applied { new, .. } => {
@@ -142,16 +163,10 @@ fn watch_sets(client: &Client, world: World, queue: WorkQueue<Key>, tasks: &Task
             }
             Change::Synced => world.update(|state| state.sets.synced()),
         });
-    watch.start(tasks)
+    start.watch(watch)
 }
 
-fn watch_pods(
-    client: &Client,
-    clock: Clock,
-    world: World,
-    queue: WorkQueue<Key>,
-    tasks: &Tasks,
-) -> Cache<SlimPod> {
+fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Key>) -> Cache<SlimPod> {
     let wake = move |world: &World, pod: &Key| {
         let Some((set, _)) = identity::parent(&pod.name) else { return };
         let set = Key::new(pod.namespace.clone(), set);
@@ -160,8 +175,8 @@ fn watch_pods(
         }
     };
     let watch =
-        Watch::new("workload-pods", Api::<SlimPod>::all(client.clone())).subscribe(
-            move |change| match change {
+        Watch::new("workload-pods", Api::<SlimPod>::all(start.client.clone())).subscribe(move |change| {
+            match change {
                 Change::Applied { new, .. } => {
                     let Some(pod) = &new.kept else { return };
                     let key = Key::of(new.as_ref());
@@ -179,17 +194,12 @@ fn watch_pods(
                     wake(&world, &key);
                 }
                 Change::Synced => world.update(|state| state.pods.synced()),
-            },
-        );
-    watch.start(tasks)
+            }
+        });
+    start.watch(watch)
 }
 
-fn watch_revisions(
-    client: &Client,
-    world: World,
-    queue: WorkQueue<Key>,
-    tasks: &Tasks,
-) -> Cache<SlimRevision> {
+fn watch_revisions(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<SlimRevision> {
     let wake = move |world: &World, revision: &Key| {
         let Some((set, _)) = revision.name.rsplit_once('-') else { return };
         let set = Key::new(revision.namespace.clone(), set);
@@ -197,7 +207,7 @@ fn watch_revisions(
             queue.add(set);
         }
     };
-    let watch = Watch::new("workload-revisions", Api::<SlimRevision>::all(client.clone()));
+    let watch = Watch::new("workload-revisions", Api::<SlimRevision>::all(start.client.clone()));
     let watch = watch.subscribe(move |change| match change {
         Change::Applied { new, .. } => {
             let Some(revision) = &new.kept else { return };
@@ -213,14 +223,14 @@ fn watch_revisions(
         }
         Change::Synced => world.update(|state| state.revisions.synced()),
     });
-    watch.start(tasks)
+    start.watch(watch)
 }
 
-fn watch_claims(client: &Client, world: World, queue: WorkQueue<Key>, tasks: &Tasks) -> Cache<SlimClaim> {
+fn watch_claims(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<SlimClaim> {
     let wake = move |world: &World, claim: &Key| {
         world.sets_of_claim(claim).into_iter().for_each(|set| queue.add(set));
     };
-    let watch = Watch::new("workload-claims", Api::<SlimClaim>::all(client.clone()));
+    let watch = Watch::new("workload-claims", Api::<SlimClaim>::all(start.client.clone()));
     let watch = watch.subscribe(move |change| match change {
         Change::Applied { old, new } => {
             let Some(claim) = &new.kept else { return };
@@ -240,7 +250,7 @@ fn watch_claims(client: &Client, world: World, queue: WorkQueue<Key>, tasks: &Ta
         }
         Change::Synced => world.update(|state| state.claims.synced()),
     });
-    watch.start(tasks)
+    start.watch(watch)
 }
 
 /// Names, uid and version.

@@ -38,7 +38,7 @@ impl World {
     /// A member and a view.
     pub(crate) fn without_agent() -> Self {
         // MUSTER_LOG=debug shows what happens.
-        telemetry::init(telemetry::Format::Text, "off");
+        telemetry::init(telemetry::Format::Text, None, "off").unwrap();
         let tasks = Tasks::new();
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
         let now = clock.clone();

@@ -146,6 +146,11 @@ impl World {
         self.clusters.kill_hub().await;
     }
 
+    /// Ends the hub in good order, as an upgrade does, and starts another.
+    pub(crate) async fn replace_hub(&self) {
+        self.clusters.replace_hub().await;
+    }
+
     /// Starts the hub; one that runs is killed first.
     pub(crate) async fn restart_hub(&self) {
         self.clusters.restart_hub().await;

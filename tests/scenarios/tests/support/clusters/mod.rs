@@ -108,7 +108,16 @@ impl Clusters {
     pub(crate) async fn restart_hub(&self) {
         match self {
             Self::Embedded(clusters) => clusters.restart_hub().await,
-            Self::Kubernetes(clusters) => clusters.restart_hub(),
+            Self::Kubernetes(clusters) => clusters.restart_hub().await,
+        }
+    }
+
+    /// Ends the hub in good order, and starts another.
+    pub(crate) async fn replace_hub(&self) {
+        match self {
+            // In one process there is no other end.
+            Self::Embedded(clusters) => clusters.restart_hub().await,
+            Self::Kubernetes(clusters) => clusters.replace_hub().await,
         }
     }
 

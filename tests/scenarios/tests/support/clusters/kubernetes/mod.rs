@@ -86,6 +86,7 @@ impl Kubernetes {
             parts.start_agent(member);
         }
         let world = Self { clients, audits, parts: Mutex::new(parts), _planes: planes };
+        world.leads().await;
         world.ready(&setup.members).await;
         world
     }
@@ -124,8 +125,31 @@ impl Kubernetes {
         self.parts.lock().kill_hub();
     }
 
-    pub(super) fn restart_hub(&self) {
+    /// Starts a hub and waits until it leads. After a killed one that takes until its Lease has run out.
+    pub(super) async fn restart_hub(&self) {
         self.parts.lock().start_hub();
+        self.leads().await;
+    }
+
+    pub(super) async fn replace_hub(&self) {
+        self.parts.lock().replace_hub();
+        self.leads().await;
+    }
+
+    /// Waits until the hub is ready.
+    async fn leads(&self) {
+        let port = self.parts.lock().port();
+        let give_up = tokio::time::Instant::now() + START;
+        loop {
+            let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
+            let Err(lack) = port.request_text(request).await else { return };
+            assert!(
+                tokio::time::Instant::now() < give_up,
+                "the hub is not ready within {START:?}: {lack}\n{}",
+                self.last_words()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(super) fn kill_agent(&self, member: &str) {

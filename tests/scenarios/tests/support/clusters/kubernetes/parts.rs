@@ -28,6 +28,8 @@ pub(super) struct Parts {
     address: SocketAddr,
     hub: Part,
     agents: BTreeMap<String, (Part, Link)>,
+    /// A client of the hub's own port.
+    port: Client,
     /// Certificates and logs. Last, so that nobody writes into it any more when it goes.
     folder: Scratch,
 }
@@ -76,32 +78,32 @@ impl Parts {
             flags.extend(plane(member));
             agents.insert((*member).to_owned(), (Part::new(member, "agent", flags), link));
         }
-        Self { address, hub, agents, folder }
+        let port = connect(&folder, address, "", members.first().expect("a member")).await;
+        Self { address, hub, agents, port, folder }
+    }
+
+    /// A client of the hub's own port.
+    pub(super) fn port(&self) -> Client {
+        self.port.clone()
     }
 
     /// A client of a member's view, with the certificate of the member's agent; its way is not over the link.
     pub(super) async fn view(&self, member: &str) -> Client {
-        let file = |name: &str| text(&self.folder.file(name));
-        let kubeconfig = json!({
-            "current-context": "view",
-            "contexts": [{"name": "view", "context": {"cluster": "hub", "user": "agent"}}],
-            "clusters": [{"name": "hub", "cluster": {
-                "server": format!("https://{}/views/{member}", self.address),
-                "certificate-authority": file("ca.crt"),
-            }}],
-            "users": [{"name": "agent", "user": {
-                "client-certificate": file(&format!("{member}.crt")),
-                "client-key": file(&format!("{member}.key")),
-            }}],
-        });
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).expect("a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        client::connect(config.expect("a configuration"), USER).expect("a client")
+        connect(&self.folder, self.address, &format!("/views/{member}"), member).await
     }
 
     /// Starts the hub; one that runs is killed first.
     pub(super) fn start_hub(&mut self) {
         self.hub.start(self.folder.path());
+    }
+
+    /// Ends the hub in good order (SIGTERM), and starts another.
+    pub(super) fn replace_hub(&mut self) {
+        if let Some(mut hub) = self.hub.process.take() {
+            let (status, _) = hub.terminate();
+            assert!(status.success(), "the hub ended with {status}\n{}", self.last_words());
+        }
+        self.start_hub();
     }
 
     /// Kills the hub where it is.
@@ -163,6 +165,26 @@ impl Part {
         self.process = None;
         self.process = Some(Process::start(&process::binary(), folder, &self.name, &self.arguments));
     }
+}
+
+/// A client of a path of the hub, with the certificate of a member's agent.
+async fn connect(folder: &Scratch, address: SocketAddr, path: &str, member: &str) -> Client {
+    let file = |name: &str| text(&folder.file(name));
+    let kubeconfig = json!({
+        "current-context": "hub",
+        "contexts": [{"name": "hub", "context": {"cluster": "hub", "user": "agent"}}],
+        "clusters": [{"name": "hub", "cluster": {
+            "server": format!("https://{address}{path}"),
+            "certificate-authority": file("ca.crt"),
+        }}],
+        "users": [{"name": "agent", "user": {
+            "client-certificate": file(&format!("{member}.crt")),
+            "client-key": file(&format!("{member}.key")),
+        }}],
+    });
+    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    client::connect(config.expect("a configuration"), USER).expect("a client")
 }
 
 fn text(path: &Path) -> String {

@@ -1,0 +1,68 @@
+//! Errors as people read them: with their causes, and once for as long as they last.
+
+/// An error and its causes, each said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What was said last about one thing: a cause that lasts is said once, not at each attempt.
+#[derive(Debug, Default)]
+pub struct Said(Option<String>);
+
+// === impl Said ===
+
+impl Said {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether `text` is not what was said last; it is from now on.
+    pub fn is_news(&mut self, text: &str) -> bool {
+        if self.0.as_deref() == Some(text) {
+            return false;
+        }
+        self.0 = Some(text.to_owned());
+        true
+    }
+
+    /// The cause is over. Returns whether there was one.
+    pub fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_follow_their_error_and_are_said_once() {
+        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
+        assert_eq!(chain(&Outer(std::io::Error::other("out"))), "outer", "it is part of what was said");
+    }
+
+    #[test]
+    fn a_cause_is_news_once_and_again_after_it_was_over() {
+        let mut said = Said::new();
+        assert!(!said.is_over());
+        assert!(said.is_news("refused"));
+        assert!(!said.is_news("refused"));
+        assert!(said.is_news("no route"));
+        assert!(said.is_over());
+        assert!(said.is_news("no route"));
+    }
+}
