@@ -18,7 +18,7 @@ const READY: Duration = Duration::from_mins(1);
 pub(super) async fn nodes(client: &Client, count: usize) {
     let api: Api<Node> = Api::all(client.clone());
     let listed = api.list(&ListParams::default()).await.expect("nodes are listed").items;
-    let wanted: Vec<String> = (0..count).map(|index| format!("node-{index}")).collect();
+    let wanted: Vec<String> = (0..count).map(|index| format!("kwok-{index}")).collect();
     let surplus = listed.iter().map(ResourceExt::name_any).filter(|name| !wanted.contains(name));
     join_all(surplus.map(async |name| {
         api.delete(&name, &DeleteParams::default()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
