@@ -1,7 +1,7 @@
 //! Hubs and agents that die at the worst time.
 
 use crate::support::manifests::{image, with_image};
-use crate::support::{NANJING, SHANGHAI, Setup, World, game, merged, preference};
+use crate::support::{NANJING, SHANGHAI, Setup, World, game, merged, moments, preference};
 use serde_json::json;
 
 async fn lobby(seed: u64) -> World {
@@ -18,7 +18,7 @@ async fn lobby(seed: u64) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn fed_c7_a_hub_killed_during_a_rollout_converges_in_place_with_no_pod_made_twice() {
-    for pause in [0, 200, 1000, 4000] {
+    for pause in moments([0, 200, 1000, 4000]) {
         let world = lobby(7).await;
         let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
         let films = [world.film(SHANGHAI, "lobby").await, world.film(NANJING, "lobby").await];
@@ -42,7 +42,7 @@ async fn fed_c7_a_hub_killed_during_a_rollout_converges_in_place_with_no_pod_mad
 
 #[tokio::test(start_paused = true)]
 async fn fed_c7_a_hub_killed_during_a_scale_loses_no_seat_and_makes_no_pod_twice() {
-    for pause in [0, 50, 300, 1200] {
+    for pause in moments([0, 50, 300, 1200]) {
         let world = lobby(11).await;
         let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
         let films = [world.film(SHANGHAI, "lobby").await, world.film(NANJING, "lobby").await];
@@ -59,7 +59,7 @@ async fn fed_c7_a_hub_killed_during_a_scale_loses_no_seat_and_makes_no_pod_twice
 
 #[tokio::test(start_paused = true)]
 async fn inplace_i17_an_agent_killed_in_the_middle_of_a_rollout_finishes_it_within_the_budget() {
-    for pause in [100, 1500, 3100, 5000] {
+    for pause in moments([100, 1500, 3100, 5000]) {
         let world = lobby(13).await;
         let before = world.pods(SHANGHAI, "lobby").await;
         let film = world.film(SHANGHAI, "lobby").await;

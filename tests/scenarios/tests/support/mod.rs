@@ -9,6 +9,7 @@ pub(crate) mod status;
 pub(crate) mod world;
 pub(crate) mod writes;
 
+pub(crate) use clusters::moments;
 pub(crate) use manifests::{NAMESPACE, game, merged, preference, set};
 pub(crate) use pods::{PodView, Pods};
 pub(crate) use status::{condition, row};

@@ -42,16 +42,30 @@ pub(crate) struct Pace {
     pub(crate) slower: u32,
 }
 
+/// Whether scenarios run on embedded clusters.
+fn are_embedded() -> bool {
+    match std::env::var(CLUSTERS).as_deref() {
+        Err(_) | Ok("embedded") => true,
+        Ok("kubernetes") => false,
+        Ok(other) => panic!("{CLUSTERS}={other}: known are embedded and kubernetes"),
+    }
+}
+
+/// When to strike, out of the moments that a scenario goes through one after the other: all of them, or where each takes
+/// its time the earliest and the latest.
+pub(crate) fn moments<const N: usize>(all: [u64; N]) -> Vec<u64> {
+    if are_embedded() { all.to_vec() } else { vec![all[0], all[N - 1]] }
+}
+
 // === impl Clusters ===
 
 impl Clusters {
     /// Starts everything: the members are registered, and their agents run.
     pub(crate) async fn start(setup: &Setup, tasks: &Tasks) -> Self {
-        let kind = std::env::var(CLUSTERS).unwrap_or_else(|_| "embedded".to_owned());
-        match kind.as_str() {
-            "embedded" => Self::Embedded(Embedded::start(setup, tasks).await),
-            "kubernetes" => Self::Kubernetes(Box::new(Kubernetes::start(setup, tasks).await)),
-            other => panic!("{CLUSTERS}={other}: known are embedded and kubernetes"),
+        if are_embedded() {
+            Self::Embedded(Embedded::start(setup, tasks).await)
+        } else {
+            Self::Kubernetes(Box::new(Kubernetes::start(setup, tasks).await))
         }
     }
 
