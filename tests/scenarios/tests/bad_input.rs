@@ -128,7 +128,7 @@ async fn pain_invalid_cluster_selector_is_named_and_nothing_is_removed() {
         "matchExpressions": [{"key": "region", "operator": "Near", "values": ["sea"]}],
     }});
     complains(world, "lobby", &object, &["spec.placement.clusterSelector", "Near"]).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     here.goes_on().await;
 }
@@ -143,7 +143,7 @@ async fn pain_negative_replicas_are_named_and_change_nothing() {
     let before = world.pods(SHANGHAI, "lobby").await;
     complains(world, "lobby", &game("lobby", -4, &BOTH), &["lobby", "spec.template.spec.replicas", "-4"])
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     here.goes_on().await;
 }
@@ -161,7 +161,7 @@ async fn pain_minimum_over_maximum_is_named_with_its_preference_and_change_nothi
     let words = ["ReplicaSchedulingPreference", "lobby", SHANGHAI, "minReplicas"];
     complains(world, "lobby", &bad, &words).await;
     world.scale("lobby", 10).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     assert_eq!(seats(&world.game("lobby").await).values().sum::<i64>(), 4, "the last good plan stays");
 
@@ -184,14 +184,14 @@ async fn pain_good_object_made_bad_goes_on_as_it_was_and_follows_again_when_it_i
     }});
     world.edit("lobby", &bad).await;
     world.says("lobby", "Planned", "False", &["lobby", "spec.overrides[0]", "/spec/nowhere/image"]).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before[0].assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     before[1].assert_kept_in(&world.pods(NANJING, "lobby").await);
 
     // A pod that dies meanwhile is replaced, and a new hub does not lose what ran.
     world.restart_hub().await;
     world.delete_pod(SHANGHAI, "lobby-0").await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     let ready = world.pods(SHANGHAI, "lobby").await.iter().filter(|pod| pod.ready).count();
     assert_eq!(ready, 2);
 
@@ -285,7 +285,7 @@ async fn kubefed_d17_a_selector_that_no_longer_matches_its_pods_is_named_and_los
             }
         })
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     world
         .edit(

@@ -18,27 +18,13 @@ async fn lobby() -> World {
     world
 }
 
-/// Waits until the hub calls a member lost.
-async fn lost(world: &World, member: &str) {
-    world
-        .until(&format!("{member} is lost"), async || {
-            let row = row(&world.game("lobby").await, member);
-            if row.status.as_deref() == Some(keys::word::CLUSTER_NOT_READY) {
-                Ok(())
-            } else {
-                Err(format!("{row:?}"))
-            }
-        })
-        .await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn fed_c4_a_member_that_is_away_keeps_everything_while_the_others_go_on() {
     let world = lobby().await;
     let nanjing = world.pods(NANJING, "lobby").await;
     let shanghai = world.pods(SHANGHAI, "lobby").await;
     world.cut(NANJING);
-    lost(&world, NANJING).await;
+    world.lost("lobby", NANJING).await;
 
     // Growth goes to those that are there; the lost member's seats are frozen.
     world.scale("lobby", 20).await;
@@ -76,7 +62,7 @@ async fn fed_c4_a_lost_member_gives_up_no_seat_when_the_total_shrinks() {
     let world = lobby().await;
     let nanjing = world.pods(NANJING, "lobby").await;
     world.cut(NANJING);
-    lost(&world, NANJING).await;
+    world.lost("lobby", NANJING).await;
     world.scale("lobby", 5).await;
     world
         .until("Shanghai shrinks to what is left", async || {
@@ -96,7 +82,7 @@ async fn pain_u7_the_numbers_of_a_member_that_is_away_show_their_age() {
     let world = lobby().await;
     world.cut(NANJING);
     let cut = world.now();
-    lost(&world, NANJING).await;
+    world.lost("lobby", NANJING).await;
     let frozen_after = world.now().duration_since(cut).unsigned_abs();
     assert!(frozen_after >= Duration::from_secs(20), "lost after {frozen_after:?}");
     assert!(frozen_after <= Duration::from_secs(45), "lost only after {frozen_after:?}");
@@ -156,14 +142,16 @@ async fn pain_u2_a_member_away_for_an_hour_and_over_a_hub_restart_loses_nothing(
     let world = lobby().await;
     let pods = world.pods(NANJING, "lobby").await;
     world.cut(NANJING);
-    world.seconds(1800).await;
+    world.lost("lobby", NANJING).await;
+    world.quiet(1800).await;
     world.restart_hub().await;
-    world.seconds(1800).await;
+    world.lost("lobby", NANJING).await;
+    world.quiet(1800).await;
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
     let before = world.writes(NANJING);
     world.mend(NANJING);
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     world.writes(NANJING).since(&before).assert_none("although nothing had changed meanwhile");
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
 }
@@ -178,7 +166,7 @@ async fn fed_c4_a_link_is_cut_and_mended_by_an_annotation_of_the_cluster() {
         clusters.patch(NANJING, &kube::api::PatchParams::default(), &patch).await.expect("annotated");
     };
     link(json!(keys::sandbox::LINK_DOWN)).await;
-    lost(&world, NANJING).await;
+    world.lost("lobby", NANJING).await;
     link(json!(null)).await;
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
 }
@@ -187,7 +175,7 @@ async fn fed_c4_a_link_is_cut_and_mended_by_an_annotation_of_the_cluster() {
 async fn pain_u39_a_member_without_its_hub_replaces_a_lost_pod() {
     let world = lobby().await;
     world.kill_hub().await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     let before = world.pods(SHANGHAI, "lobby").await;
     world.delete_pod(SHANGHAI, "lobby-3").await;
     world

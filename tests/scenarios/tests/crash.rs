@@ -1,7 +1,7 @@
 //! Hubs and agents that die at the worst time.
 
 use crate::support::manifests::{image, with_image};
-use crate::support::{NANJING, SHANGHAI, Setup, World, game, merged, preference};
+use crate::support::{NANJING, SHANGHAI, Setup, World, game, merged, moments, preference};
 use serde_json::json;
 
 async fn lobby(seed: u64) -> World {
@@ -18,7 +18,7 @@ async fn lobby(seed: u64) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn fed_c7_a_hub_killed_during_a_rollout_converges_in_place_with_no_pod_made_twice() {
-    for pause in [0, 200, 1000, 4000] {
+    for pause in moments([0, 200, 1000, 4000]) {
         let world = lobby(7).await;
         let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
         let films = [world.film(SHANGHAI, "lobby").await, world.film(NANJING, "lobby").await];
@@ -42,7 +42,7 @@ async fn fed_c7_a_hub_killed_during_a_rollout_converges_in_place_with_no_pod_mad
 
 #[tokio::test(start_paused = true)]
 async fn fed_c7_a_hub_killed_during_a_scale_loses_no_seat_and_makes_no_pod_twice() {
-    for pause in [0, 50, 300, 1200] {
+    for pause in moments([0, 50, 300, 1200]) {
         let world = lobby(11).await;
         let before = [world.pods(SHANGHAI, "lobby").await, world.pods(NANJING, "lobby").await];
         let films = [world.film(SHANGHAI, "lobby").await, world.film(NANJING, "lobby").await];
@@ -59,7 +59,7 @@ async fn fed_c7_a_hub_killed_during_a_scale_loses_no_seat_and_makes_no_pod_twice
 
 #[tokio::test(start_paused = true)]
 async fn inplace_i17_an_agent_killed_in_the_middle_of_a_rollout_finishes_it_within_the_budget() {
-    for pause in [100, 1500, 3100, 5000] {
+    for pause in moments([100, 1500, 3100, 5000]) {
         let world = lobby(13).await;
         let before = world.pods(SHANGHAI, "lobby").await;
         let film = world.film(SHANGHAI, "lobby").await;
@@ -87,7 +87,7 @@ async fn fed_c7_hub_and_agent_killed_together_while_scaling_down_converge() {
     world.pass(std::time::Duration::from_millis(120)).await;
     world.kill_hub().await;
     world.kill_agent(SHANGHAI).await;
-    world.seconds(20).await;
+    world.quiet(20).await;
     world.restart_agent(SHANGHAI).await;
     world.seconds(5).await;
     world.restart_hub().await;
@@ -100,13 +100,13 @@ async fn fed_c7_hub_and_agent_killed_together_while_scaling_down_converge() {
 #[tokio::test(start_paused = true)]
 async fn fed_c20_twenty_hub_restarts_write_to_no_member() {
     let world = lobby(19).await;
-    world.seconds(15).await;
+    world.quiet(15).await;
     let before = [SHANGHAI, NANJING].map(|member| world.writes(member));
     for pause in 0..20 {
-        world.restart_hub().await;
+        world.replace_hub().await;
         world.pass(std::time::Duration::from_millis(pause * 300)).await;
     }
-    world.seconds(40).await;
+    world.quiet(40).await;
     for (member, before) in [SHANGHAI, NANJING].iter().zip(&before) {
         world
             .writes(member)
@@ -135,7 +135,7 @@ async fn pain_u39_a_status_that_was_lost_is_rebuilt_from_what_members_hold() {
     assert!(crate::support::status::seats(&world.game("lobby").await).is_empty(), "the seats are gone");
     world.restart_hub().await;
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     for (at, member) in [SHANGHAI, NANJING].into_iter().enumerate() {
         before[at].assert_untouched_in(&world.pods(member, "lobby").await);
         world.writes(member).since(&writes[at]).assert_none("although only a status was lost");
@@ -157,12 +157,12 @@ async fn pain_u39_a_status_that_is_wiped_under_the_hub_is_written_again() {
 #[tokio::test(start_paused = true)]
 async fn fed_c20_a_lease_that_is_deleted_costs_no_member_a_write() {
     let world = lobby(31).await;
-    world.seconds(15).await;
+    world.quiet(15).await;
     let before = [SHANGHAI, NANJING].map(|member| world.writes(member));
     let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
         kube::Api::namespaced(world.hub(), muster_crds::keys::FEDERATION_NAMESPACE);
     leases.delete("muster-hub", &kube::api::DeleteParams::default()).await.expect("deleted");
-    world.seconds(60).await;
+    world.quiet(60).await;
     for (member, before) in [SHANGHAI, NANJING].iter().zip(&before) {
         world.writes(member).since(before).assert_none("although only the Lease was deleted");
     }

@@ -67,9 +67,9 @@ async fn pain_u34_a_deleted_preference_leaves_the_seats_until_replicas_change() 
     let preferences: Api<ReplicaSchedulingPreference> = Api::namespaced(world.hub(), NAMESPACE);
     preferences.delete("lobby", &DeleteParams::default()).await.expect("deleted");
     world.says("lobby", "Planned", "False", &["preference", "deleted"]).await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     world.restart_hub().await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     assert_eq!(seats(&world.game("lobby").await), [(NANJING.to_owned(), 4), (SHANGHAI.to_owned(), 6)].into());
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
 }
@@ -160,7 +160,7 @@ async fn fed_c2_placement_follows_the_truth_table() {
         world.apply(&object).await;
         if expected.is_empty() {
             world.says(&name, "Planned", "False", &["spec.placement"]).await;
-            world.seconds(5).await;
+            world.quiet(5).await;
             for member in BOTH {
                 assert!(!world.has_set(member, &name).await, "{name} is in {member}");
             }

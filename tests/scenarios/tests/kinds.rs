@@ -91,7 +91,7 @@ async fn fed_c2_switching_propagation_off_keeps_what_is_there_and_on_goes_on() {
     world.apply(&config("Disabled")).await;
     world.seconds(5).await;
     world.scale("lobby", 8).await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     pods.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     world.apply(&config("Enabled")).await;
     world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
@@ -109,7 +109,7 @@ async fn fed_c2_a_suspended_object_is_held_and_goes_on_when_it_is_not() {
     world.says("lobby", "Planned", "False", &["suspended"]).await;
     let before = [SHANGHAI, NANJING].map(|member| world.writes(member));
     world.scale("lobby", 8).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     for (member, before) in [SHANGHAI, NANJING].iter().zip(&before) {
         world.writes(member).since(before).assert_none("although the object is suspended");
     }

@@ -55,7 +55,7 @@ async fn fed_c17_an_object_that_exists_is_left_alone_and_named_until_adoption_is
             if ready == 3 { Ok(()) } else { Err(format!("{ready} ready")) }
         })
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     assert!(!world.set(SHANGHAI, "lobby").await.annotations().contains_key(annotation::TRACKING));
 
@@ -100,7 +100,7 @@ async fn fed_c5_deleting_leaves_an_object_that_was_never_ours() {
             other => Err(format!("{other:?}")),
         })
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
 }
 
@@ -129,7 +129,7 @@ async fn hpa_h12_what_a_person_changes_in_a_member_is_changed_back() {
 
     // What nobody here wrote stays.
     world.edit_set(SHANGHAI, "lobby", &json!({"metadata": {"labels": {"on-call": "ming"}}})).await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     let labels = world.set(SHANGHAI, "lobby").await.labels().clone();
     assert_eq!(labels.get("on-call").map(String::as_str), Some("ming"));
 }
@@ -153,7 +153,7 @@ async fn fed_c9_two_who_change_one_field_back_and_forth_are_told_apart_and_muste
         })
         .await;
     let before = world.writes(SHANGHAI);
-    world.seconds(30).await;
+    world.quiet(30).await;
     assert_eq!(
         world.writes(SHANGHAI).since(&before).of("patch", "gamestatefulsets"),
         0,
@@ -175,7 +175,7 @@ async fn fed_c2_a_member_opts_out_with_a_label_and_in_again() {
             if new == 3 { Ok(()) } else { Err(format!("{new} new")) }
         })
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
 
     world.edit_set(SHANGHAI, "lobby", &json!({"metadata": {"labels": {label::MANAGED: "true"}}})).await;
@@ -190,8 +190,17 @@ async fn fed_c2_a_set_deleted_in_a_member_is_made_again() {
     let world = lobby().await;
     let nanjing = world.pods(NANJING, "lobby").await;
     let params = kube::api::DeleteParams::background();
+    let before = world.set(SHANGHAI, "lobby").await.metadata.uid;
     world.sets(SHANGHAI).delete("lobby", &params).await.expect("deleted");
-    world.seconds(2).await;
+    world
+        .until("another set is there", async || {
+            let found = world.sets(SHANGHAI).get_opt("lobby").await.map_err(|error| error.to_string())?;
+            match found.and_then(|set| set.metadata.uid) {
+                Some(uid) if Some(&uid) != before.as_ref() => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     world.settled("lobby", &[(SHANGHAI, 3), (NANJING, 3)]).await;
     nanjing.assert_untouched_in(&world.pods(NANJING, "lobby").await);
 }
@@ -211,6 +220,6 @@ async fn fed_c2_a_missing_namespace_is_made_in_the_member_and_stays_there() {
             if world.has_set(SHANGHAI, "lobby").await { Err("it is there".to_owned()) } else { Ok(()) }
         })
         .await;
-    world.seconds(30).await;
+    world.quiet(30).await;
     assert!(world.has_namespace(SHANGHAI, NAMESPACE).await, "a namespace made on the way is never pruned");
 }

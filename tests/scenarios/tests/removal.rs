@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::status::seats;
 use crate::support::{
-    CHENGDU, NAMESPACE, NANJING, SHANGHAI, World, game, manifests, merged, preference, row,
+    CHENGDU, NAMESPACE, NANJING, SHANGHAI, Setup, World, game, manifests, merged, preference, row,
 };
 
 async fn lobby(change: &serde_json::Value) -> World {
@@ -85,7 +85,7 @@ async fn pain_u35_an_orphaned_object_leaves_sets_and_pods_as_they_are_and_takes_
     let pods = world.pods(SHANGHAI, "lobby").await;
     world.delete_game("lobby").await;
     gone_from_the_hub(&world, "lobby").await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     pods.assert_untouched_in(&world.pods(SHANGHAI, "lobby").await);
     let set = world.set(SHANGHAI, "lobby").await;
     assert!(!set.annotations().contains_key(keys::annotation::TRACKING), "{:?}", set.annotations());
@@ -102,7 +102,8 @@ async fn kubefed_d6_deleting_does_not_wait_for_a_member_that_is_away_which_is_em
     let world = lobby(&json!({})).await;
     let pods = world.pods(NANJING, "lobby").await;
     world.cut(NANJING);
-    world.seconds(60).await;
+    world.lost("lobby", NANJING).await;
+    world.quiet(30).await;
     world.delete_game("lobby").await;
     gone_from_the_hub(&world, "lobby").await;
     empty(&world, SHANGHAI, "lobby").await;
@@ -127,7 +128,8 @@ async fn fed_c6_a_member_that_was_away_when_it_left_the_placement_is_emptied_whe
     let world = lobby(&json!({})).await;
     let pods = world.pods(NANJING, "lobby").await;
     world.cut(NANJING);
-    world.seconds(60).await;
+    world.lost("lobby", NANJING).await;
+    world.quiet(30).await;
     world.edit("lobby", &placed(&[SHANGHAI])).await;
     world
         .until("Shanghai takes over", async || {
@@ -136,7 +138,7 @@ async fn fed_c6_a_member_that_was_away_when_it_left_the_placement_is_emptied_whe
         })
         .await;
     world.restart_hub().await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     let waiting = row(&world.game("lobby").await, NANJING);
     assert_eq!(waiting.status.as_deref(), Some(keys::word::WAITING_FOR_REMOVAL), "{waiting:?}");
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
@@ -153,7 +155,7 @@ async fn pain_u9_a_cluster_that_is_no_longer_registered_keeps_its_pods() {
     let clusters: Api<KubeFedCluster> = Api::namespaced(world.hub(), keys::FEDERATION_NAMESPACE);
     clusters.delete(NANJING, &DeleteParams::default()).await.expect("deleted");
     world.says("lobby", "UnknownClusters", "True", &["spec.placement.clusters", NANJING]).await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
     let game = world.game("lobby").await;
     assert!(seats(&game).get(SHANGHAI).is_some_and(|seats| *seats >= 6), "{:?}", seats(&game));
@@ -166,7 +168,7 @@ async fn pain_u9_a_cluster_that_is_registered_again_is_taken_over_with_its_pods(
     let clusters: Api<KubeFedCluster> = Api::namespaced(world.hub(), keys::FEDERATION_NAMESPACE);
     clusters.delete(NANJING, &DeleteParams::default()).await.expect("deleted");
     world.says("lobby", "UnknownClusters", "True", &[NANJING]).await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     world.apply(&manifests::cluster(NANJING)).await;
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
     pods.assert_untouched_in(&world.pods(NANJING, "lobby").await);
@@ -174,14 +176,14 @@ async fn pain_u9_a_cluster_that_is_registered_again_is_taken_over_with_its_pods(
 
 #[tokio::test(start_paused = true)]
 async fn pain_u20_a_cluster_that_joins_moves_nothing_and_takes_part_in_what_comes() {
-    let world = World::two().await;
+    let world = World::start(Setup::new(&[SHANGHAI, NANJING]).later(CHENGDU)).await;
     world.apply(&preference("lobby", &[("*", 1)])).await;
     let everywhere = json!({"spec": {"placement": {"clusters": null, "clusterSelector": {}}}});
     world.apply(&merged(game("lobby", 8, &[]), &everywhere)).await;
     world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
     let pods = world.pods(NANJING, "lobby").await;
-    world.apply(&manifests::cluster(CHENGDU)).await;
-    world.seconds(30).await;
+    world.join(CHENGDU).await;
+    world.quiet(30).await;
     world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4)]).await;
     world.scale("lobby", 12).await;
     world.settled("lobby", &[(SHANGHAI, 4), (NANJING, 4), (CHENGDU, 4)]).await;
@@ -219,8 +221,17 @@ async fn fed_c2_a_namespace_deleted_in_a_member_is_made_again_with_what_was_in_i
     let world = lobby(&json!({})).await;
     let nanjing = world.pods(NANJING, "lobby").await;
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.member(SHANGHAI));
+    let before = namespaces.get(NAMESPACE).await.expect("it is there").metadata.uid;
     namespaces.delete(NAMESPACE, &DeleteParams::default()).await.expect("deleted");
-    world.seconds(5).await;
+    world
+        .until("another namespace is there", async || {
+            let found = namespaces.get_opt(NAMESPACE).await.map_err(|error| error.to_string())?;
+            match found.and_then(|namespace| namespace.metadata.uid) {
+                Some(uid) if Some(&uid) != before.as_ref() => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     world.settled("lobby", &[(SHANGHAI, 6), (NANJING, 4)]).await;
     nanjing.assert_untouched_in(&world.pods(NANJING, "lobby").await);
 }

@@ -11,7 +11,11 @@ use crate::support::{NAMESPACE, SHANGHAI, Setup, World, merged, set};
 const TYPES: [&str; 2] = ["Parallel", "OrderedReady"];
 
 async fn arena(replicas: i64, change: &Value) -> World {
-    let world = World::start(Setup::new(&[SHANGHAI])).await;
+    arena_of(Setup::new(&[SHANGHAI]), replicas, change).await
+}
+
+async fn arena_of(setup: Setup, replicas: i64, change: &Value) -> World {
+    let world = World::start(setup).await;
     world.namespace_in(SHANGHAI).await;
     world.apply_in(SHANGHAI, &merged(set("arena", replicas), change)).await;
     world
@@ -171,7 +175,7 @@ async fn sts_c15_on_delete_a_pod_takes_the_new_image_only_when_somebody_deletes_
     world.set_settled(SHANGHAI, "arena", 3).await;
     let before = world.pods(SHANGHAI, "arena").await;
     world.edit_set(SHANGHAI, "arena", &set_image("v2")).await;
-    world.seconds(60).await;
+    world.quiet(60).await;
     before.assert_untouched_in(&world.pods(SHANGHAI, "arena").await);
     world.delete_pod(SHANGHAI, "arena-1").await;
     runs(&world, "v2", &[1]).await;
@@ -270,7 +274,9 @@ async fn sts_e15_claims_are_made_for_each_ordinal_and_outlive_their_pods() {
         "metadata": {"name": "saves"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }]}});
-    let world = arena(3, &claims).await;
+    let mut setup = Setup::new(&[SHANGHAI]);
+    setup.volumes = 3;
+    let world = arena_of(setup, 3, &claims).await;
     world.set_settled(SHANGHAI, "arena", 3).await;
     let api: Api<PersistentVolumeClaim> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
     let uids = async || {

@@ -103,6 +103,7 @@ impl Model {
             Ok(parsed) => {
                 let object = Object {
                     parsed: Arc::new(parsed),
+                    handled_before: input.head.is_finalized(),
                     orphaned: input.head.is_orphaning(),
                     found: input.status.clone(),
                     head: input.head,
@@ -206,6 +207,7 @@ impl Model {
             seats: recorded.seats,
             basis: recorded.basis,
             removing: recorded.removing,
+            handled_before: object.handled_before,
             first_seen: object.first_seen,
             ..Observed::default()
         };

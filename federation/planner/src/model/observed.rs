@@ -25,6 +25,9 @@ pub struct Observed {
     pub capacity: BTreeMap<ClusterName, Capacity>,
     /// Clusters that left the placement and have not confirmed the removal (`WaitingForRemoval` in status).
     pub removing: BTreeSet<ClusterName>,
+    /// Whether an earlier hub had to do with the object. If it has no recorded seats all the same, they were lost, and
+    /// members may hold any number of them.
+    pub handled_before: bool,
     /// When this hub first saw the object, or its creation where that is later known.
     pub first_seen: Timestamp,
 }

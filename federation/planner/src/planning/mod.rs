@@ -17,7 +17,7 @@ use serde_json::json;
 use self::seats::{Allotment, Seating};
 use self::standing::{Part, Standing};
 use crate::error::InputError;
-use crate::model::{Basis, DivisionKind, FederatedObject, Fleet, Observed, Preference, Settings};
+use crate::model::{Basis, Contact, DivisionKind, FederatedObject, Fleet, Observed, Preference, Settings};
 use crate::placement::{self, Placed};
 use crate::reason::{Reason, ReasonCode, Wait, listed};
 use crate::result::{ClusterPlan, Intent, Plan};
@@ -113,6 +113,9 @@ impl<'a> Snapshot<'a> {
             if let Some(error) = preference.errors.first() {
                 return Situation::Hold { reason: invalid(error), everywhere: false };
             }
+            if let Some(reason) = self.lost_record() {
+                return Situation::Hold { reason, everywhere: false };
+            }
             let total = preference.total.unwrap_or(replicas);
             return Situation::Divide(Mode::Divide { preference, replicas, total });
         }
@@ -124,6 +127,35 @@ impl<'a> Snapshot<'a> {
             Some(wait) => Situation::Wait(wait),
             None => Situation::Divide(Mode::Duplicate { replicas, asked: false }),
         }
+    }
+
+    /// Why nothing can be divided: the recorded seats are gone, and not every cluster has said what it holds.
+    ///
+    /// One that has not may hold any number of them. To keep its share free is not enough: if it holds more, the
+    /// others would have grown into it, and something that runs would have to go.
+    fn lost_record(&self) -> Option<Reason> {
+        let recorded = self.observed.seats.as_ref().is_some_and(|seats| !seats.is_empty());
+        if recorded || !self.observed.handled_before {
+            return None;
+        }
+        let unheard: Vec<&ClusterName> =
+            self.placed.clusters.iter().filter(|name| self.is_unheard(name)).collect();
+        (!unheard.is_empty()).then(|| {
+            let text = format!(
+                "the recorded seats are gone, and {} has not yet reported what it holds: nothing changes anywhere until then; {} gives up the seats of a lost cluster",
+                listed(unheard),
+                muster_crds::keys::annotation::RELEASE_SEATS,
+            );
+            Reason::new(ReasonCode::AwaitingInventory, text)
+        })
+    }
+
+    /// Whether nobody knows what a cluster holds, and nobody gave it up.
+    fn is_unheard(&self, name: &ClusterName) -> bool {
+        let Some(member) = self.fleet.clusters.get(name) else { return false };
+        let released = member.release_seats || self.object.release.covers(name);
+        let given_up = member.contact == Contact::Lost && released;
+        !self.observed.inventory.contains_key(name) && !given_up
     }
 
     /// The wait for a preference before the first plan of an object in several clusters.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +18,8 @@ use super::pods::{PodView, Pods};
 /// A watch on pods that keeps what it saw.
 pub(crate) struct Film {
     seen: Arc<Mutex<Vec<Frame>>>,
+    /// How much later than it happened a change may have been seen.
+    lag: SignedDuration,
 }
 
 /// One change of one pod.
@@ -40,13 +43,21 @@ pub(crate) struct Turn {
     pub(crate) restarted: Timestamp,
     /// The gate was opened.
     pub(crate) opened: Timestamp,
+    /// How much later than it happened each of these may have been seen.
+    lag: SignedDuration,
 }
 
 // === impl Film ===
 
 impl Film {
     /// Starts watching the pods with this label selector. It returns when the pods that are there are in.
-    pub(crate) async fn start(api: Api<Pod>, selector: &str, clock: Clock, tasks: &Tasks) -> Self {
+    pub(crate) async fn start(
+        api: Api<Pod>,
+        selector: &str,
+        clock: Clock,
+        lag: Duration,
+        tasks: &Tasks,
+    ) -> Self {
         let seen: Arc<Mutex<Vec<Frame>>> = Arc::default();
         let (listed, first_list) = tokio::sync::oneshot::channel();
         let config = watcher::Config::default().labels(selector);
@@ -73,7 +84,7 @@ impl Film {
             }
         });
         first_list.await.expect("the pods are listed");
-        Self { seen }
+        Self { seen, lag: SignedDuration::try_from(lag).expect("a short time") }
     }
 
     fn frames(&self) -> Vec<Frame> {
@@ -203,12 +214,12 @@ impl Film {
                 by_pod.entry(pod.uid.clone()).or_default().push((at, pod));
             }
         }
-        by_pod.into_values().filter_map(|seen| turn(&seen, container, image)).collect()
+        by_pod.into_values().filter_map(|seen| turn(&seen, container, image, self.lag)).collect()
     }
 }
 
 /// The last time the gate was closed before the patch, the patch, the restart and the opening.
-fn turn(seen: &[(Timestamp, PodView)], container: &str, image: &str) -> Option<Turn> {
+fn turn(seen: &[(Timestamp, PodView)], container: &str, image: &str, lag: SignedDuration) -> Option<Turn> {
     let first =
         |from: usize, holds: &dyn Fn(&PodView) -> bool| (from..seen.len()).find(|at| holds(&seen[*at].1));
     let patched = first(0, &|pod| pod.images.get(container).is_some_and(|named| named == image))?;
@@ -224,6 +235,7 @@ fn turn(seen: &[(Timestamp, PodView)], container: &str, image: &str) -> Option<T
         patched: seen[patched].0,
         restarted: seen[restarted].0,
         opened: seen[opened].0,
+        lag,
     })
 }
 
@@ -234,7 +246,11 @@ impl Turn {
     #[track_caller]
     pub(crate) fn assert_graceful(&self, grace: SignedDuration) {
         let waited = self.patched.duration_since(self.closed);
-        assert!(waited >= grace, "{}: patched {waited:#} after the gate was closed, not {grace:#}", self.pod);
+        assert!(
+            waited + self.lag >= grace,
+            "{}: patched {waited:#} after the gate was closed, not {grace:#}",
+            self.pod
+        );
         assert!(
             self.opened >= self.restarted,
             "{}: the gate was opened before the new container ran",

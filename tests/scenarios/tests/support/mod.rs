@@ -1,5 +1,6 @@
 //! What scenarios are made of: a world of clusters, manifests, waiting, and what was seen.
 
+pub(crate) mod clusters;
 pub(crate) mod film;
 pub(crate) mod manifests;
 mod picture;
@@ -8,6 +9,7 @@ pub(crate) mod status;
 pub(crate) mod world;
 pub(crate) mod writes;
 
+pub(crate) use clusters::moments;
 pub(crate) use manifests::{NAMESPACE, game, merged, preference, set};
 pub(crate) use pods::{PodView, Pods};
 pub(crate) use status::{condition, row};

@@ -1,6 +1,5 @@
 //! Clusters, the hub and the agents of one scenario, and what can be done to them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,46 +9,34 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
 use kube::{Client, Resource};
+use muster_crds::keys::word;
 use muster_crds::tkex::GameStatefulSet;
 use muster_crds::types_kubefed::FederatedGameStatefulSet;
 use muster_runtime::{Clock, Tasks};
 use muster_sandbox::apply::{Applier, Wave};
 use muster_sandbox::manifests::Manifest;
-use muster_sandbox::{Config, Sandbox};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::clusters::{Clusters, Pace, USER};
 use super::film::Film;
 use super::manifests::{self, NAMESPACE};
 use super::picture::picture;
 use super::pods::{PodView, Pods};
 use super::status;
-use super::writes::{Write, Writes};
+use super::writes::Writes;
 use super::{NANJING, SHANGHAI};
-
-/// Which clusters scenarios run on.
-const CLUSTERS: &str = "MUSTER_TEST_CLUSTERS";
-
-/// When every scenario begins.
-const START: &str = "2026-03-01T12:00:00Z";
-
-/// How long a scenario waits for a state, in its own time.
-const DEADLINE: Duration = Duration::from_mins(5);
-
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Who scenarios are to the API servers, and their field manager.
-const USER: &str = "scenario";
 
 /// What a world is made from.
 pub(crate) struct Setup {
     pub(crate) members: Vec<String>,
     pub(crate) seed: u64,
+    /// Members that are registered only later, by [`World::join`].
+    pub(crate) later: Vec<String>,
     /// Nodes in each member; each takes 110 pods.
     pub(crate) nodes: usize,
-    /// From binding until a pod is ready.
-    pub(crate) pod_start: std::ops::RangeInclusive<Duration>,
+    /// Volumes in each member for claims to bind to, where nobody makes them.
+    pub(crate) volumes: usize,
 }
 
 /// A hub with its members.
@@ -57,13 +44,8 @@ pub(crate) struct World {
     clusters: Clusters,
     setup: Setup,
     clock: Clock,
+    pace: Pace,
     tasks: Tasks,
-}
-
-/// The kinds of clusters a world can be made of.
-enum Clusters {
-    /// API servers, nodes, hub and agents in this process.
-    Embedded(Sandbox),
 }
 
 // === impl Setup ===
@@ -74,14 +56,21 @@ impl Setup {
         Self {
             members: members.iter().map(|member| (*member).to_owned()).collect(),
             seed: 1,
+            later: Vec::new(),
             nodes: 2,
-            pod_start: Duration::from_millis(200)..=Duration::from_millis(1500),
+            volumes: 0,
         }
     }
 
     /// The same with another seed.
     pub(crate) fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// The same, and a member that may [join](World::join).
+    pub(crate) fn later(mut self, member: &str) -> Self {
+        self.later.push(member.to_owned());
+        self
     }
 }
 
@@ -96,26 +85,10 @@ impl World {
     /// Starts everything: the members are registered, and their agents run.
     pub(crate) async fn start(setup: Setup) -> Self {
         logs();
-        let kind = std::env::var(CLUSTERS).unwrap_or_else(|_| "embedded".to_owned());
-        match kind.as_str() {
-            "embedded" => {}
-            "kubernetes" => panic!(
-                "{CLUSTERS}=kubernetes: scenarios cannot yet start hub and agents against the contexts hub, member-1, \
-                 member-2... of MUSTER_TEST_KUBECONFIG, cut their links, or read their audit logs; use \
-                 {CLUSTERS}=embedded"
-            ),
-            other => panic!("{CLUSTERS}={other}: known are embedded and kubernetes"),
-        }
-        let clock = Clock::simulated(START.parse().expect("a valid time"));
         let tasks = Tasks::new();
-        let fleet = setup.members.iter().map(|name| manifests::cluster(name));
-        let mut config = Config::new(fleet.map(manifest).collect(), clock.clone());
-        config.seed = setup.seed;
-        config.nodes = setup.nodes;
-        config.pod_start = setup.pod_start.clone();
-        let sandbox = Sandbox::start(config, &tasks).await.expect("the sandbox starts");
-        assert!(sandbox.rejected().is_empty(), "not accepted: {:?}", sandbox.rejected());
-        let world = Self { clusters: Clusters::Embedded(sandbox), setup, clock, tasks };
+        let clusters = Clusters::start(&setup, &tasks).await;
+        let (clock, pace) = (clusters.clock(), clusters.pace());
+        let world = Self { clusters, setup, clock, pace, tasks };
         world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await;
         world
     }
@@ -137,81 +110,65 @@ impl World {
 
     /// A client of the hub's API.
     pub(crate) fn hub(&self) -> Client {
-        self.client("hub")
+        self.clusters.client("hub")
     }
 
     /// A client of a member's API.
     pub(crate) fn member(&self, name: &str) -> Client {
-        self.client(name)
+        self.clusters.client(name)
     }
 
     /// A client of a member's view, as served by the hub.
     pub(crate) fn view(&self, member: &str) -> Client {
-        self.client(&format!("view-{member}"))
-    }
-
-    fn client(&self, context: &str) -> Client {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.client(context, USER).unwrap_or_else(|error| panic!("no client for {context}: {error}"))
+        self.clusters.client(&format!("view-{member}"))
     }
 
     // --- What can be done to the parts ---
 
+    /// Registers a member that was not there before, and starts its agent.
+    pub(crate) async fn join(&self, member: &str) {
+        self.apply(&manifests::cluster(member)).await;
+        self.clusters.joined(member);
+    }
+
     /// Cuts a member's link to the hub.
     pub(crate) fn cut(&self, member: &str) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.set_link(member, false).expect("a member");
+        self.clusters.set_link(member, false);
     }
 
     /// Mends a member's link to the hub.
     pub(crate) fn mend(&self, member: &str) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.set_link(member, true).expect("a member");
+        self.clusters.set_link(member, true);
     }
 
     /// Kills the hub where it is.
     pub(crate) async fn kill_hub(&self) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.kill_hub().await;
+        self.clusters.kill_hub().await;
+    }
+
+    /// Ends the hub in good order, as an upgrade does, and starts another.
+    pub(crate) async fn replace_hub(&self) {
+        self.clusters.replace_hub().await;
     }
 
     /// Starts the hub; one that runs is killed first.
     pub(crate) async fn restart_hub(&self) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.restart_hub().await.expect("the hub starts");
+        self.clusters.restart_hub().await;
     }
 
     /// Kills a member's agent where it is.
     pub(crate) async fn kill_agent(&self, member: &str) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.kill_agent(member).await.expect("a member");
+        self.clusters.kill_agent(member).await;
     }
 
     /// Starts a member's agent; one that runs is killed first.
     pub(crate) async fn restart_agent(&self, member: &str) {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        sandbox.restart_agent(member).await.expect("the agent starts");
+        self.clusters.restart_agent(member).await;
     }
 
-    /// What Muster wrote to one cluster so far: `hub` or a member. Simulated nodes are not Muster.
+    /// What Muster wrote to one cluster so far: `hub` or a member. Nodes are not Muster.
     pub(crate) fn writes(&self, cluster: &str) -> Writes {
-        let Clusters::Embedded(sandbox) = &self.clusters;
-        let requests = sandbox.cluster(cluster).expect("a cluster").metrics().requests();
-        let mut writes = BTreeMap::new();
-        for (labels, count) in requests {
-            let ours =
-                ["muster-hub/", "muster-agent/"].iter().any(|agent| labels.user_agent.starts_with(agent));
-            if ours && !matches!(labels.verb, "get" | "list" | "watch" | "") {
-                let write = Write {
-                    user_agent: labels.user_agent.to_string(),
-                    verb: labels.verb.to_owned(),
-                    resource: labels.resource.to_string(),
-                    subresource: labels.subresource.to_string(),
-                };
-                *writes.entry(write).or_default() += count;
-            }
-        }
-        Writes(writes)
+        self.clusters.writes(cluster)
     }
 
     // --- Objects of the hub ---
@@ -345,7 +302,7 @@ impl World {
     /// Watches the pods of a set of another namespace from now on.
     pub(crate) async fn film_in(&self, member: &str, namespace: &str, set: &str) -> Film {
         let api: Api<Pod> = Api::namespaced(self.member(member), namespace);
-        Film::start(api, &format!("app={set}"), self.clock.clone(), &self.tasks).await
+        Film::start(api, &format!("app={set}"), self.clock.clone(), self.pace.lag, &self.tasks).await
     }
 
     /// Whether a member has a namespace of this name.
@@ -366,16 +323,28 @@ impl World {
         self.pass(Duration::from_secs(seconds)).await;
     }
 
+    /// Lets seconds pass in which nothing is to happen. Where time is real, they are cut down to what a resync, a
+    /// heartbeat or a renewal takes that would do wrong.
+    pub(crate) async fn quiet(&self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds).min(self.pace.quiet)).await;
+    }
+
+    /// How long something may take that takes at most `limit` when computing costs no time.
+    pub(crate) fn allowed(&self, limit: Duration) -> Duration {
+        limit * self.pace.slower
+    }
+
     /// Waits until `probe` finds what it looks for; what it says otherwise is shown when that takes too long.
     pub(crate) async fn until<T>(&self, what: &str, mut probe: impl AsyncFnMut() -> Result<T, String>) -> T {
-        let give_up = tokio::time::Instant::now() + DEADLINE;
+        let Pace { deadline, look, .. } = self.pace;
+        let give_up = tokio::time::Instant::now() + deadline;
         loop {
             match probe().await {
                 Ok(found) => return found,
                 Err(lack) if tokio::time::Instant::now() >= give_up => {
-                    panic!("{what}: not within {DEADLINE:?}: {lack}\n{}", picture(self).await);
+                    panic!("{what}: not within {deadline:?}: {lack}\n{}", picture(self).await);
                 }
-                Err(_) => self.pass(LOOK).await,
+                Err(_) => self.pass(look).await,
             }
         }
     }
@@ -400,6 +369,19 @@ impl World {
                 }
             }
             Ok(())
+        })
+        .await;
+    }
+
+    /// Waits until the hub calls a member of a federated set lost.
+    pub(crate) async fn lost(&self, name: &str, member: &str) {
+        self.until(&format!("{member} is lost"), async || {
+            let row = status::row(&self.game(name).await, member);
+            if row.status.as_deref() == Some(word::CLUSTER_NOT_READY) {
+                Ok(())
+            } else {
+                Err(format!("{row:?}"))
+            }
         })
         .await;
     }
@@ -441,15 +423,12 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            println!("{}", self.clusters.last_words());
+        } else {
             assert!(!self.tasks.panicked(), "a task panicked (seed {})", self.setup.seed);
         }
     }
-}
-
-/// An object as a manifest of the sandbox.
-fn manifest(object: Value) -> Manifest {
-    Manifest { origin: "scenario".to_owned(), object }
 }
 
 async fn apply(client: Client, object: &Value) -> Result<DynamicObject, kube::Error> {

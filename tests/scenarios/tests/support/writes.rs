@@ -16,6 +16,16 @@ pub(crate) struct Write {
     pub(crate) subresource: String,
 }
 
+/// Whether a user agent is one of Muster's.
+pub(crate) fn ours(user_agent: &str) -> bool {
+    ["muster-hub/", "muster-agent/"].iter().any(|one| user_agent.starts_with(one))
+}
+
+/// Whether a verb of the Kubernetes API changes something.
+pub(crate) fn is_write(verb: &str) -> bool {
+    !matches!(verb, "get" | "list" | "watch" | "")
+}
+
 // === impl Writes ===
 
 impl Writes {

@@ -85,6 +85,27 @@ fn a_lost_status_starts_from_what_members_hold() {
 }
 
 #[test]
+fn after_a_lost_status_nobody_grows_into_what_another_may_hold() {
+    let mut world = world();
+    let weights = json!({"a": {"weight": 1}, "b": {"weight": 9}});
+    world.prefer("game", json!({"targetKind": "FederatedGameStatefulSet", "clusters": weights}));
+    world.pass(2);
+    assert_eq!(world.seats("game"), "a=5 b=5", "weights decide where new seats go");
+    world.objects.get_mut("game").unwrap()["status"] = json!({});
+    world.restart();
+    world.report("b", "game", json!({"replicas": 5, "status": {"replicas": 5}}));
+    world.inventory("b");
+    world.pass(2);
+    assert_eq!((world.intent("a", "game"), world.intent("b", "game")), ("Hold", "Hold"));
+    let planned = world.condition("game", "Planned");
+    assert!(planned.starts_with("False AwaitingInventory") && planned.contains("a has not yet"), "{planned}");
+    world.report("a", "game", json!({"replicas": 5, "status": {"replicas": 5}}));
+    world.inventory("a");
+    world.pass(2);
+    assert_eq!(world.seats("game"), "a=5 b=5");
+}
+
+#[test]
 fn a_removal_goes_on_after_a_restart() {
     let mut world = world();
     world.edit("game", |object| object["spec"]["placement"] = json!({"clusters": [{"name": "b"}]}));

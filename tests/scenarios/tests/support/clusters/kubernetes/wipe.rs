@@ -1,0 +1,119 @@
+//! Takes everything away that a scenario left in a control plane.
+//!
+//! A namespace that is only deleted is kept for five seconds and more by its controller, which gives other API servers
+//! time to hear of it. There are none here, so what is in it is deleted from here, and it is released at once.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Client, ResourceExt};
+use serde_json::json;
+
+/// Namespaces that belong to the control plane.
+const ITS_OWN: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// How often at most what is in a namespace is looked through.
+const ROUNDS: usize = 200;
+
+/// Leaves nodes, definitions and the control plane's own namespaces.
+pub(super) async fn wipe(client: &Client) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let listed = namespaces.list(&ListParams::default()).await.expect("namespaces are listed");
+    let others =
+        listed.items.iter().map(ResourceExt::name_any).filter(|name| !ITS_OWN.contains(&name.as_str()));
+    join_all(others.map(async |name| remove(client, &name).await)).await;
+
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let left = volumes.list(&ListParams::default()).await.expect("volumes are listed");
+    for volume in left {
+        let name = volume.name_any();
+        let unprotected = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        // Gone meanwhile is as good.
+        let _ = volumes.delete(&name, &DeleteParams::default()).await;
+        let _ = volumes.patch(&name, &PatchParams::default(), &unprotected).await;
+    }
+}
+
+/// Deletes a namespace with all that is in it.
+async fn remove(client: &Client, namespace: &str) {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
+    let kinds = kinds();
+    for round in 0.. {
+        let left: usize = join_all(kinds.iter().map(async |kind| empty(client, namespace, kind).await))
+            .await
+            .into_iter()
+            .sum();
+        if left == 0 {
+            break;
+        }
+        assert!(round < ROUNDS, "namespace {namespace} does not get empty: {left} objects are left");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let released = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": namespace}, "spec": {"finalizers": []},
+    });
+    let answer =
+        namespaces.replace_subresource("finalize", namespace, &PostParams::default(), &released).await;
+    match answer {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(error) => panic!("namespace {namespace}: {error}"),
+    }
+}
+
+/// Deletes the objects of one kind in a namespace, and says how many there were.
+async fn empty(client: &Client, namespace: &str, kind: &ApiResource) -> usize {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
+    let objects = match api.list_metadata(&ListParams::default()).await {
+        Ok(list) => list.items,
+        // Not installed here.
+        Err(kube::Error::Api(status)) if status.code == 404 => return 0,
+        // Its definition is so new that the API server is still at it.
+        Err(kube::Error::Api(status)) if status.code == 429 => return 1,
+        Err(error) => panic!("{}: {error}", kind.plural),
+    };
+    if objects.is_empty() {
+        return 0;
+    }
+    for object in objects.iter().filter(|object| !object.finalizers().is_empty()) {
+        let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let _ = api.patch_metadata(&object.name_any(), &PatchParams::default(), &released).await;
+    }
+    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
+    let _ = api.delete_collection(&at_once, &ListParams::default()).await;
+    objects.len()
+}
+
+/// What a namespace may hold: Muster's kinds, what hub, agents and scenarios make, and what a control plane adds.
+fn kinds() -> Vec<ApiResource> {
+    let ours = muster_crds::all().into_iter().flat_map(|definition| {
+        let names = definition.spec.names;
+        let group = definition.spec.group;
+        definition
+            .spec
+            .versions
+            .into_iter()
+            .map(move |version| resource(&group, &version.name, &names.kind, &names.plural))
+    });
+    let others = [
+        ("apps", "v1", "ControllerRevision", "controllerrevisions"),
+        ("", "v1", "Pod", "pods"),
+        ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+        ("", "v1", "Event", "events"),
+        ("", "v1", "ConfigMap", "configmaps"),
+        ("", "v1", "Secret", "secrets"),
+        ("", "v1", "ServiceAccount", "serviceaccounts"),
+        ("coordination.k8s.io", "v1", "Lease", "leases"),
+    ];
+    ours.chain(others.map(|(group, version, kind, plural)| resource(group, version, kind, plural))).collect()
+}
+
+fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+    ApiResource::from_gvk_with_plural(&gvk, plural)
+}
