@@ -1,5 +1,7 @@
 //! Errors as people read them: with their causes, and once for as long as they last.
 
+use kube::runtime::watcher;
+
 /// An error and its causes, each said once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -12,6 +14,30 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// An error of an API server or of the way to it. What the server said stands alone: the library would print its
+/// whole answer around it.
+pub fn api(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        // "ServiceError" says nothing.
+        kube::Error::Service(cause) => chain(&**cause),
+        other => chain(other),
+    }
+}
+
+/// Why a watch is interrupted.
+pub fn watch(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(cause) => format!("cannot list: {}", api(cause)),
+        watcher::Error::WatchStartFailed(cause) => format!("cannot watch: {}", api(cause)),
+        watcher::Error::WatchFailed(cause) => format!("the watch broke: {}", api(cause)),
+        watcher::Error::WatchError(status) => {
+            format!("the watch ended: {} ({})", status.message, status.code)
+        }
+        other => chain(other),
+    }
 }
 
 /// What was said last about one thing: a cause that lasts is said once, not at each attempt.
