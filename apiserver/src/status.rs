@@ -12,6 +12,7 @@ use crate::{CommitError, GroupResource, SourceError, schema::FieldError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldManagerConflict`, ...
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// For people.
     pub message: String,
@@ -55,6 +56,9 @@ pub struct Details {
     /// When to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// Shown even where there is nothing to say, as in answers that no object gave.
+    #[serde(skip)]
+    pub shown: bool,
 }
 
 impl Details {
@@ -85,7 +89,14 @@ impl Status {
 
     /// 404 for a path.
     pub fn no_such_resource() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        Self::generic(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// An answer that no object gave: its details are there and say nothing.
+    pub(crate) fn generic(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        let mut status = Self::new(code, reason, message);
+        status.details.shown = true;
+        status
     }
 
     /// 409: the name is taken.
@@ -170,7 +181,7 @@ impl Status {
     /// 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        Self::generic(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     /// 415, naming what would have been accepted.
