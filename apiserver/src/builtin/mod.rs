@@ -7,7 +7,7 @@ mod defaults;
 #[cfg(test)]
 mod generate;
 mod protobuf;
-mod quantity;
+pub(crate) mod quantity;
 mod typed;
 mod validate;
 

@@ -32,6 +32,7 @@ use self::{
 use crate::{
     Catalog, Cause, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
     openapi::{Documents, Operations},
+    status::warn,
     write::scale_of,
 };
 
@@ -121,13 +122,24 @@ struct Counted {
     verb: &'static str,
     resource: Arc<str>,
     subresource: Arc<str>,
+    /// What every client of a deprecated version is told.
+    deprecation: Option<Arc<str>>,
 }
 
 async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {
     let mut counted = Counted::default();
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let user_agent = server.options.metrics.user_agent(agent);
-    let response = server.answer(request, &mut counted).await.unwrap_or_else(IntoResponse::into_response);
+    let mut response = server.answer(request, &mut counted).await.unwrap_or_else(IntoResponse::into_response);
+    if let Some(deprecation) = &counted.deprecation {
+        let headers = response.headers_mut();
+        let others: Vec<_> = headers.get_all(header::WARNING).iter().cloned().collect();
+        headers.remove(header::WARNING);
+        warn(headers, &[deprecation.to_string()]);
+        for other in others {
+            headers.append(header::WARNING, other);
+        }
+    }
     server.options.metrics.record(RequestLabels {
         verb: counted.verb,
         resource: counted.resource,
@@ -160,6 +172,7 @@ impl Server {
             .ok_or_else(Status::no_such_resource)?
             .clone();
         counted.resource = resource.plural.clone();
+        counted.deprecation.clone_from(&resource.deprecation);
         counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
         let params = Params::parse(&parts.uri)?;
         counted.verb = verb(&parts.method, &address, &params)?;

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use super::{
@@ -20,13 +20,12 @@ use super::{
 use crate::{
     Key, Resource, Status, cluster,
     registry::text,
+    status::warn,
     write::{self, CUSTOM_PATCHES, DeleteOptions, PatchKind, Target, Written, scale_of},
 };
 
 /// The largest request body: what etcd, and so Kubernetes, would take.
 const MAX_BODY: usize = 3 * 1024 * 1024;
-/// How many warnings a response carries at most.
-const MAX_WARNINGS: usize = 10;
 
 /// A request that writes.
 pub(super) struct Request<'a> {
@@ -187,13 +186,7 @@ impl Request<'_> {
         let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
         let body: Bytes = self.presenter()?.single(&written.object);
         let mut response = list::json(code, body).into_response();
-        for warning in written.warnings.iter().take(MAX_WARNINGS) {
-            // 299 is "miscellaneous persistent warning"; kubectl prints the text.
-            let escaped = warning.replace('\\', "\\\\").replace('"', "\\\"");
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
-                response.headers_mut().append(header::WARNING, value);
-            }
-        }
+        warn(response.headers_mut(), &written.warnings);
         Ok(response)
     }
 }

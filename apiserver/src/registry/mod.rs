@@ -12,7 +12,7 @@ mod services;
 use serde_json::Value;
 
 pub(crate) use builtin::resources;
-pub(crate) use definitions::{CLEANUP_FINALIZER, accepted, set_condition};
+pub(crate) use definitions::{CLEANUP_FINALIZER, TakenNames, accepted, set_condition};
 
 use crate::{Resource, names::NameRule, schema::FieldError};
 

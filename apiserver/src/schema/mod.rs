@@ -21,6 +21,7 @@
 //! # Ok::<(), muster_apiserver::schema::SchemaError>(())
 //! ```
 
+pub(crate) mod cel;
 mod decode;
 mod defaults;
 mod field_error;
@@ -35,7 +36,9 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+pub(crate) use cel::field_path;
 pub use decode::{Decoded, decode};
+pub(crate) use field_error::go_json;
 pub use field_error::{ErrorKind, FieldError};
 pub use meta::object_meta;
 pub use parse::{SchemaError, parse_components};
@@ -131,8 +134,12 @@ pub struct Schema {
     /// At the root: whether sets and list maps must hold nothing twice. Kubernetes asks that of custom
     /// resources only; the list types of built-in kinds just say how lists merge.
     pub(crate) unique_lists: bool,
-    /// `x-kubernetes-validations`, carried as written and not evaluated.
+    /// `x-kubernetes-validations` as written.
     pub(crate) rules: Vec<Value>,
+    /// The same rules, compiled; only in the schemas of custom resources.
+    pub(crate) compiled: Vec<Arc<cel::Rule>>,
+    /// Whether this node or anything below it has rules.
+    pub(crate) has_rules: bool,
 }
 
 /// A node that says nothing: granular maps, atomic lists, every field kept.
@@ -224,7 +231,7 @@ impl Schema {
         self.nullable
     }
 
-    /// The rules of `x-kubernetes-validations` at this node, as written. Nothing here evaluates them.
+    /// The rules of `x-kubernetes-validations` at this node, as written.
     pub fn validation_rules(&self) -> &[Value] {
         &self.rules
     }

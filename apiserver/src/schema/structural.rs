@@ -50,6 +50,12 @@ pub fn structural_errors(schema: &Value, path: &str) -> Vec<FieldError> {
         // What nests too deeply is not walked.
         Err(error) => errors.push(FieldError::invalid(path, "", error.to_string())),
     }
+    // Rules are asked about once the types are clear.
+    if errors.is_empty()
+        && let Ok(compiled) = Schema::custom_resource(schema)
+    {
+        errors.extend(super::cel::rule_errors(schema, &compiled, path));
+    }
     errors.sort_by_cached_key(ToString::to_string);
     errors.dedup();
     errors
@@ -87,7 +93,10 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
         node(property, &format!("{path}.properties[{name}]"), Level::Field, errors);
     }
     values(map, path, exempt(map), errors);
-    complete(map, map, path, path, errors);
+    // What is below the root is not asked, as in Kubernetes.
+    if level == Level::Root {
+        complete(map, map, path, path, errors);
+    }
 }
 
 fn type_rules(map: &Map<String, Value>, path: &str, level: Level, errors: &mut Vec<FieldError>) {
@@ -191,7 +200,7 @@ fn default(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError
         errors.push(FieldError::invalid(&at, default.clone(), "must not have unknown fields"));
     }
     for error in schema.validate(&value, None) {
-        let dot = if error.path.is_empty() || error.path.starts_with('[') { "" } else { "." };
+        let dot = if error.path.is_empty() { "" } else { "." };
         errors.push(FieldError { path: format!("{at}{dot}{}", error.path), ..error });
     }
 }

@@ -37,7 +37,8 @@ impl Inner {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message));
         }
-        let mut written = self.insert(target, value, false)?;
+        let mut written =
+            self.insert(target, value, false).map_err(|status| status.warning(warnings.clone()))?;
         written.warnings = warnings;
         Ok(written)
     }
@@ -108,7 +109,8 @@ impl Inner {
 
     fn insert_named(&self, target: &Target<'_>, value: Value) -> Result<Written, Status> {
         let name = text(&value, "/metadata/name").to_owned();
-        target.check(&name, &target.problems(&value, None))?;
+        let (problems, _) = target.problems(&value, None);
+        target.check(&name, &problems)?;
         let key = Key { namespace: target.key.namespace.clone(), name: name.as_str().into() };
         let named = Target { key, ..*target };
         let object = self
@@ -173,7 +175,7 @@ impl Inner {
 
     /// The status of a definition that is about to be stored: whether its names are free.
     pub(super) fn accept_definition(&self, value: &Value, now: &str) -> Value {
-        registry::accepted(value, self.name_conflict(value).as_deref(), now)
+        registry::accepted(value, &self.taken_names(value), now)
     }
 }
 

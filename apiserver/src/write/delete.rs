@@ -11,7 +11,7 @@ use crate::{
     cluster::Inner,
     http::query::{Params, dry_run, invalid},
     patch::go_format,
-    registry::{Rules, set_condition, text},
+    registry::{CLEANUP_FINALIZER, Rules, set_condition, text},
     schema::FieldError,
     selector::Selector,
 };
@@ -245,7 +245,11 @@ fn next_state(
     let graceful = Rules::of(resource).graceful;
     let grace = if graceful { grace_period(live, options, marked, held) } else { 0 };
     let mut next = live.clone();
-    let finalizers = finalizers_after(live, options.propagation);
+    let mut finalizers = finalizers_after(live, options.propagation);
+    let definition = &*resource.plural == "customresourcedefinitions" && !resource.custom;
+    if definition && !marked && !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
+        finalizers.push(CLEANUP_FINALIZER.to_owned());
+    }
     meta::set_finalizers(&mut next, &finalizers);
     let namespace_held = resource.group.is_empty()
         && &*resource.plural == "namespaces"
@@ -270,7 +274,6 @@ fn next_state(
         next["status"]["phase"] = "Terminating".into();
         remove_grace(&mut next);
     }
-    let definition = !resource.custom && &*resource.plural == "customresourcedefinitions";
     if definition && !marked {
         next["metadata"]["generation"] = live["metadata"]["generation"].clone();
         remove_grace(&mut next);

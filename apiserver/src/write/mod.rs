@@ -118,14 +118,17 @@ impl Target<'_> {
         }
     }
 
-    /// Everything that is wrong with an object on its own, or in what it changes of an old one.
-    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    /// Everything that is wrong with an object on its own, or in what it changes of an old one, and what is to be
+    /// warned of.
+    fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
         let of_types = resource.schema.validate(new, old);
+        let findings = resource.schema.rules_after(&of_types, new, old);
         // Further rules assume that the types are right.
-        let readable = of_types.is_empty();
+        let readable = of_types.is_empty() && findings.errors.is_empty();
         errors.extend(of_types);
+        errors.extend(findings.errors);
         if readable && self.subresource != Some("status") {
             errors.extend((rules.validate)(new));
             if !resource.custom {
@@ -139,7 +142,7 @@ impl Target<'_> {
             errors.extend(of_metadata);
             errors.extend((rules.validate_update)(new, old));
         }
-        errors
+        (errors, findings.warnings)
     }
 
     /// 422 when anything is wrong.

@@ -220,9 +220,8 @@ impl Inner {
         proposal: Proposal,
     ) -> Result<Written, Status> {
         let Proposal { value: mut new, tracked, pinned: _, replaces, warnings } = proposal;
-        let written = |object| Written { object, created: false, warnings };
         if new == *live {
-            return Ok(written(object.clone()));
+            return Ok(Written { object: object.clone(), created: false, warnings });
         }
         let resource = target.resource;
         let (rules, now) = (target.rules(), self.time());
@@ -246,7 +245,12 @@ impl Inner {
                 new["status"] = self.accept_definition(&new, &stamp(now));
             }
         }
-        target.check(&target.key.name, &target.problems(&new, Some(live)))?;
+        let (problems, warned) = target.problems(&new, Some(live));
+        target.check(&target.key.name, &problems).map_err(|status| status.warning(warnings.clone()))?;
+        let written = |object| {
+            let warnings = warnings.iter().chain(&warned).cloned().collect();
+            Written { object, created: false, warnings }
+        };
         if differ_in_ownership_only(&new, live) {
             apply::keep_times(live, &mut new);
         }

@@ -11,7 +11,15 @@ use crate::schema::{ErrorKind, FieldError};
 /// Checks a string against its format; formats nobody knows are no rule.
 pub(super) fn check(format: Option<&str>, text: &str, path: &str) -> Option<FieldError> {
     let format = format?;
-    let valid = match format.replace('-', "").as_str() {
+    (!accepts(format, text)).then(|| {
+        let message = about(path, format_args!("must be of type {format}: {text:?}"));
+        FieldError::new(path, ErrorKind::TypeInvalid, message, Some(text.into()))
+    })
+}
+
+/// Whether a string is of a format; of one that nobody knows every string is.
+pub(crate) fn accepts(format: &str, text: &str) -> bool {
+    match format.replace('-', "").as_str() {
         "datetime" => text.parse::<jiff::Timestamp>().is_ok(),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
         "duration" => text.parse::<jiff::SignedDuration>().is_ok() || DURATION.is_match(text),
@@ -30,11 +38,7 @@ pub(super) fn check(format: Option<&str>, text: &str, path: &str) -> Option<Fiel
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && SUBDOMAIN.is_match(text),
         _ => true,
-    };
-    (!valid).then(|| {
-        let message = about(path, format_args!("must be of type {format}: {text:?}"));
-        FieldError::new(path, ErrorKind::TypeInvalid, message, Some(text.into()))
-    })
+    }
 }
 
 fn is_cidr(text: &str) -> bool {
