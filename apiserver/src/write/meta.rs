@@ -50,6 +50,40 @@ pub(crate) fn generated_base(generate_name: &str) -> &str {
     &generate_name[..end]
 }
 
+/// What is wrong with the identity and the metadata of a resource inside another.
+pub(crate) fn embedded(path: &str, resource: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["apiVersion", "kind"] {
+        let at = format!("{path}.{field}");
+        match &resource[field] {
+            Value::Null => errors.push(FieldError::required(at, "")),
+            Value::String(text) if text.is_empty() => {
+                errors.push(FieldError::invalid(at, text.as_str(), "must not be empty"));
+            }
+            Value::String(text) if field == "kind" => {
+                if let Err(problem) = NameRule::Service.check(&text.to_lowercase()) {
+                    let message = format!("may have mixed case, but should otherwise match: {problem}");
+                    errors.push(FieldError::invalid(at, text.as_str(), message));
+                }
+            }
+            Value::String(text) if text.matches('/').count() > 1 => {
+                let message = format!("unexpected GroupVersion string: {text}");
+                errors.push(FieldError::invalid(at, text.as_str(), message));
+            }
+            Value::String(_) => {}
+            other => errors.push(FieldError::invalid(at, other.clone(), "must be a string")),
+        }
+    }
+    if resource["metadata"].is_object() {
+        // Any name that can stand in a path will do.
+        let mut metadata = resource["metadata"].clone();
+        metadata["name"] = "any".into();
+        let found = validate(&json!({"metadata": metadata}), NameRule::Subdomain);
+        errors.extend(found.into_iter().map(|error| error.below(path)));
+    }
+    errors
+}
+
 /// Puts back what an update may not change.
 pub(crate) fn preserve(new: &mut Value, old: &Value) {
     let old = &old["metadata"];

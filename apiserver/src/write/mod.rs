@@ -123,7 +123,20 @@ impl Target<'_> {
     fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
-        let of_types = resource.schema.validate(new, old);
+        let mut of_types = match self.subresource {
+            // A status is checked alone, by its own part of the schema.
+            Some("status") if resource.custom => {
+                let (new, old) = (&new["status"], old.map(|old| &old["status"]));
+                let found = resource.schema.child("status").validate(new, old);
+                found.into_iter().map(|error| error.below("status")).collect()
+            }
+            _ => resource.schema.validate(new, old),
+        };
+        if resource.custom {
+            resource
+                .schema
+                .embedded(new, "", &mut |path, embedded| of_types.extend(meta::embedded(path, embedded)));
+        }
         let findings = resource.schema.rules_after(&of_types, new, old);
         // Further rules assume that the types are right.
         let readable = of_types.is_empty() && findings.errors.is_empty();
