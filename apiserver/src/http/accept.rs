@@ -12,6 +12,7 @@ const OBJECTS: [&str; 5] = [
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
+/// What is sent in other forms than objects.
 const DISCOVERY: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 /// How objects are written in a response.
@@ -61,7 +62,9 @@ impl Offer<'_> {
 /// The first alternative that can be served. Protobuf and others are passed over.
 pub(crate) fn format(headers: &HeaderMap, tables: bool) -> Result<Format, Status> {
     let accept = accept(headers);
+    let mut json = false;
     for offer in offers(&accept).filter(Offer::is_json) {
+        json = true;
         match (offer.parameter("as"), offer.version()) {
             (None, _) => return Ok(Format::Json),
             (Some("Table"), Some(version)) if tables => return Ok(Format::Table(version)),
@@ -71,7 +74,8 @@ pub(crate) fn format(headers: &HeaderMap, tables: bool) -> Result<Format, Status
             _ => {}
         }
     }
-    Err(Status::nothing_acceptable(&OBJECTS))
+    // JSON would do, but not as anything that objects can be.
+    Err(if json { Status::not_acceptable(&DISCOVERY) } else { Status::nothing_acceptable(&OBJECTS) })
 }
 
 /// The form of discovery wanted.

@@ -30,7 +30,7 @@ use self::{
     query::{ListOptions, Params},
 };
 use crate::{
-    Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
+    Catalog, Cause, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
     openapi::{Documents, Operations},
     status::warn,
     write::scale_of,
@@ -163,7 +163,7 @@ impl Server {
     async fn answer(&self, request: Request, counted: &mut Counted) -> Result<Response, Status> {
         let (parts, body) = request.into_parts();
         let catalog = self.source.catalog();
-        let address = match Target::parse(parts.uri.path()) {
+        let mut address = match Target::parse(parts.uri.path()) {
             Target::Resource(address) => address,
             Target::Unknown => return Ok(page_not_found()),
             Target::Group(group) | Target::Resources { group, .. } if !has_group(&catalog, &group) => {
@@ -172,6 +172,13 @@ impl Server {
             _ if parts.method != Method::GET => return Err(Status::method_not_allowed()),
             target => return self.discover(&catalog, &target, &parts),
         };
+        if address.group.is_empty() && address.plural == "bindings" && address.name.is_none() {
+            if parts.method != Method::POST {
+                return Err(Status::method_not_allowed());
+            }
+            "pods".clone_into(&mut address.plural);
+            address.subresource = Some("binding".to_owned());
+        }
         let Some(resource) = catalog.find(&address.group, &address.version, &address.plural).cloned() else {
             return no_such_path(&catalog, &address.group);
         };
@@ -179,6 +186,10 @@ impl Server {
         counted.deprecation.clone_from(&resource.deprecation);
         counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
         let params = Params::parse(&parts.uri)?;
+        let replaces = matches!(parts.method, Method::PUT | Method::PATCH);
+        if resource.custom && replaces && address.name.is_none() && self.cluster.is_some() {
+            return Err(Status::bad_request("name must be provided"));
+        }
         counted.verb = verb(&parts.method, &address, &params)?;
         if address.namespace.is_some() && !resource.namespaced {
             return Err(Status::no_such_resource());
@@ -216,7 +227,7 @@ impl Server {
                     list::get(&*self.source, resource, &key, version, &presenter)
                 }
                 Some("scale") if resource.scale.is_some() => self.scale(resource, &key),
-                Some(other) => Err(unknown_subresource(resource, other)),
+                Some(other) => Err(refused_subresource(resource, other, name)),
             };
         }
         let options = ListOptions::parse(params)?;
@@ -234,6 +245,13 @@ impl Server {
         let object = self.source.get(&resource.stored_as, key)?;
         let object = object.ok_or_else(|| Status::not_found(&resource.group_resource(), &key.name))?;
         let value: Value = serde_json::from_slice(&object.body.bytes()).map_err(Status::internal)?;
+        if value.pointer(&paths.spec_replicas.replace('.', "/")).is_none() {
+            let problem = format!("the spec replicas field {:?} does not exist", paths.spec_replicas);
+            let mut status = Status::internal(&problem);
+            let cause = Cause { reason: String::new(), message: problem, field: String::new() };
+            status.details.causes.push(cause);
+            return Err(status);
+        }
         Ok(list::json(StatusCode::OK, scale_of(paths, &value).to_string()))
     }
 
@@ -304,9 +322,10 @@ fn has_group(catalog: &Catalog, group: &str) -> bool {
     group.is_empty() || catalog.groups().any(|(known, _)| &**known == group)
 }
 
-/// 404 in a group that is served, a page that is not there elsewhere.
+/// 404 in a group of built-in kinds, a page that is not there elsewhere.
 fn no_such_path(catalog: &Catalog, group: &str) -> Result<Response, Status> {
-    if has_group(catalog, group) { Err(Status::no_such_resource()) } else { Ok(page_not_found()) }
+    let builtin = catalog.all().any(|resource| &*resource.group == group && !resource.custom);
+    if builtin { Err(Status::no_such_resource()) } else { Ok(page_not_found()) }
 }
 
 /// What Go's HTTP server, and so Kubernetes, says where nobody serves a path.
@@ -343,20 +362,25 @@ fn key(resource: &Resource, address: &Address, name: &str) -> Result<Key, Status
     }
 }
 
-/// Sub-resources that Kubernetes has and this server does not are 501; others do not exist.
-fn unknown_subresource(resource: &Resource, name: &str) -> Status {
+/// Why a sub-resource does not take a verb: it is 405 where it takes another, 501 where Kubernetes has it and this server
+/// has not, and 404 otherwise.
+fn refused_subresource(resource: &Resource, name: &str, of: &str) -> Status {
+    let (scaled, group, plural) = (resource.scale.is_some(), &*resource.group, &*resource.plural);
+    let taken = match name {
+        "status" => resource.status,
+        "scale" => scaled,
+        "binding" | "eviction" => group.is_empty() && plural == "pods",
+        "finalize" => group.is_empty() && plural == "namespaces",
+        _ => false,
+    };
+    if taken {
+        return Status::method_not_allowed();
+    }
+    if resource.custom {
+        return Status::not_found(&resource.group_resource(), of);
+    }
     let known: &[&str] = match (&*resource.group, &*resource.plural) {
-        ("", "pods") => &[
-            "attach",
-            "binding",
-            "ephemeralcontainers",
-            "eviction",
-            "exec",
-            "log",
-            "portforward",
-            "proxy",
-            "resize",
-        ],
+        ("", "pods") => &["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy", "resize"],
         ("", "serviceaccounts") => &["token"],
         ("", "nodes" | "services") => &["proxy"],
         _ => &[],

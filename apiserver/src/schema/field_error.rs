@@ -142,6 +142,19 @@ impl FieldError {
         Self { path: path.into(), kind, message: message.into(), value, shown: None }
     }
 
+    /// The same error as one about a part of a larger value.
+    #[must_use]
+    pub(crate) fn below(self, parent: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        // What is about the whole has no path, whatever it is a part of.
+        let path = if self.path.is_empty() && self.message.contains("must validate") {
+            String::new()
+        } else {
+            format!("{parent}{dot}{}", self.path)
+        };
+        Self { path, ..self }
+    }
+
     /// The same error with its value printed like this.
     #[must_use]
     pub(crate) fn showing(self, shown: String) -> Self {

@@ -226,6 +226,32 @@ impl Schema {
         self.embedded
     }
 
+    /// Calls with every embedded resource in a value, and where it stands.
+    pub(crate) fn embedded(&self, value: &Value, path: &str, each: &mut dyn FnMut(&str, &Value)) {
+        match value {
+            Value::Object(map) => {
+                if self.embedded {
+                    each(path, value);
+                }
+                for (key, value) in map {
+                    match (self.properties.get(key), &self.additional) {
+                        (Some(schema), _) => schema.embedded(value, &join(path, key), each),
+                        (None, Additional::Schema(schema)) => {
+                            schema.embedded(value, &format!("{path}[{key}]"), each);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Value::Array(list) => {
+                for (index, element) in list.iter().enumerate() {
+                    self.items().embedded(element, &format!("{path}[{index}]"), each);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// `nullable`.
     pub fn is_nullable(&self) -> bool {
         self.nullable

@@ -66,6 +66,10 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
     let Some(map) = schema.as_object() else { return };
     let flag = |key: &str| map.get(key) == Some(&Value::Bool(true));
     let at = |key: &str| format!("{path}.{key}");
+    if map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+        let at = at("x-kubernetes-preserve-unknown-fields");
+        errors.push(FieldError::invalid(at, false, "must be true or undefined"));
+    }
     for key in UNSUPPORTED.iter().filter(|key| map.get(**key).is_some_and(|value| !is_empty(value))) {
         errors.push(FieldError::forbidden(at(key), format!("{key} is not supported")));
     }
@@ -90,7 +94,11 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
         node(items, &at("items"), Level::Item, errors);
     }
     for (name, property) in properties(map) {
-        node(property, &format!("{path}.properties[{name}]"), Level::Field, errors);
+        let at = format!("{path}.properties[{name}]");
+        node(property, &at, Level::Field, errors);
+        if level == Level::Root && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+            no_defaults(property, &at, name, errors);
+        }
     }
     values(map, path, exempt(map), errors);
     // What is below the root is not asked, as in Kubernetes.
@@ -119,7 +127,11 @@ fn type_rules(map: &Map<String, Value>, path: &str, level: Level, errors: &mut V
             errors.push(FieldError::required(at, message));
         }
     } else if !TYPES.contains(&ty) {
-        errors.push(FieldError::not_supported(at, ty, TYPES));
+        errors.push(FieldError::not_supported(&at, ty, TYPES));
+        if ty == "null" {
+            let message = "type cannot be set to null, use nullable as an alternative";
+            errors.push(FieldError::forbidden(at, message));
+        }
     } else if level == Level::Root && ty != "object" {
         errors.push(FieldError::invalid(at, ty, "must be object at the root"));
     }
@@ -183,6 +195,18 @@ fn additional(map: &Map<String, Value>, path: &str, level: Level, errors: &mut V
     }
     if additional.is_object() {
         node(additional, &at, Level::Field, errors);
+    }
+}
+
+/// What every object has is filled in by nobody but its client.
+fn no_defaults(schema: &Value, path: &str, root: &str, errors: &mut Vec<FieldError>) {
+    let Some(map) = schema.as_object() else { return };
+    if map.get("default").is_some_and(|default| !default.is_null()) {
+        let message = format!("must not be set in top-level {root}");
+        errors.push(FieldError::forbidden(format!("{path}.default"), message));
+    }
+    for (name, property) in properties(map) {
+        no_defaults(property, &format!("{path}.properties[{name}]"), root, errors);
     }
 }
 

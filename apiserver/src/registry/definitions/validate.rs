@@ -399,7 +399,7 @@ fn stored_versions(object: &Value, versions: &[Value]) -> Vec<FieldError> {
     let stored = &object["status"]["storedVersions"];
     let list = stored.as_array().map(Vec::as_slice).unwrap_or_default();
     if list.is_empty() {
-        return vec![FieldError::invalid(at, stored.clone(), "must have at least one stored version")];
+        return vec![FieldError::invalid(at, Value::Null, "must have at least one stored version")];
     }
     let mut errors = Vec::new();
     for version in

@@ -210,7 +210,7 @@ impl Checker {
             if list.optional_indices.contains(&index) {
                 ty = self.unwrapped(element.id, &ty);
             }
-            joined = Some(self.join(element.id, joined, ty));
+            joined = Some(self.join(joined, ty));
         }
         Ty::list(joined.unwrap_or_else(|| self.bindings.fresh()))
     }
@@ -220,12 +220,12 @@ impl Checker {
         for entry in &map.entries {
             let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
             let key = self.check(&entry.key);
-            keys = Some(self.join(entry.key.id, keys, key));
+            keys = Some(self.join(keys, key));
             let mut value = self.check(&entry.value);
             if entry.optional {
                 value = self.unwrapped(entry.value.id, &value);
             }
-            values = Some(self.join(entry.value.id, values, value));
+            values = Some(self.join(values, value));
         }
         let keys = keys.unwrap_or_else(|| self.bindings.fresh());
         Ty::map(keys, values.unwrap_or_else(|| self.bindings.fresh()))
@@ -239,12 +239,10 @@ impl Checker {
         inner.clone()
     }
 
-    fn join(&mut self, at: u64, previous: Option<Ty>, current: Ty) -> Ty {
+    /// The type of what has elements of these types: `dyn` where they differ, which [`Checker::homogeneous`] judges.
+    fn join(&mut self, previous: Option<Ty>, current: Ty) -> Ty {
         let Some(previous) = previous else { return current };
-        self.bindings.join(&previous, &current).unwrap_or_else(|| {
-            self.mismatch(at, &previous, &current);
-            Ty::Error
-        })
+        self.bindings.join(&previous, &current).unwrap_or(Ty::Dyn)
     }
 
     fn comprehension(&mut self, at: u64, comprehension: &ComprehensionExpr) -> Ty {

@@ -20,7 +20,8 @@ pub(crate) fn field_path<'a>(path: &str, schema: &'a Schema) -> Result<(String, 
             name = plain[..end].to_owned();
             rest = &plain[end..];
         } else {
-            return Err(format!("expected [ or . but got: {rest}"));
+            let end = rest.find(['.', '[', ']']).filter(|end| *end > 0).unwrap_or(rest.len());
+            return Err(format!("expected [ or . but got: {}", &rest[..end]));
         }
         let missing = || "does not refer to a valid field".to_owned();
         if at.properties.is_empty() {

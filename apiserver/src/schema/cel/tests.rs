@@ -76,7 +76,7 @@ fn rules_see_values_as_their_schema_types_them() {
         "self.labels['k-1'] == 'v' && self.labels.all(k, k.startsWith('k')) && !('z' in self.labels)",
         "self.__in__ == 1 && self.a__dash__b__dot__c == 2",
         "self.?s.orValue('') == 'abc' && !self.?maybe.hasValue() && self.labels[?'none'].orValue('d') == 'd'",
-        "self.list.join(',') == 'a,b' && 'a,b'.split(',') == self.list && '%s-%s'.format(['x', 'y']) == 'x-y'",
+        "self.list.join(',') == 'a,b' && 'a,b'.split(',') == self.list && '%s-%d'.format(['x', 1]) == 'x-1'",
         "self.list.isSorted() && self.list.indexOf('b') == 1 && self.list.max() == 'b' && [3, 1].min() == 1",
         "sets.contains(self.list, ['a']) && sets.equivalent(self.set, ['y', 'x']) && !sets.intersects(self.list, ['q'])",
         "self.s.find('[bc]+') == 'bc' && self.s.matches('^a') && 'a1b2'.findAll('[0-9]') == ['1', '2']",
