@@ -107,6 +107,9 @@ impl Target<'_> {
             }
             _ => resource.schema.validate(new, old),
         });
+        if let Some(paths) = resource.scale.as_ref().filter(|_| resource.custom) {
+            errors.extend(scale::problems(paths, new, self.subresource == Some("status")));
+        }
         if resource.custom {
             resource
                 .schema
