@@ -4,6 +4,16 @@ use http::{HeaderMap, header};
 
 use crate::Status;
 
+/// What objects are sent as. Kubernetes names what it could send too; of that, this server sends JSON.
+const OBJECTS: [&str; 5] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+const DISCOVERY: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
 /// How objects are written in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -36,7 +46,7 @@ impl Offer<'_> {
     }
 
     fn is_json(&self) -> bool {
-        matches!(self.media_type, "application/json" | "*/*" | "application/*")
+        matches!(self.media_type, "application/json" | "*/*")
     }
 
     fn version(&self) -> Option<&'static str> {
@@ -61,7 +71,7 @@ pub(crate) fn format(headers: &HeaderMap, tables: bool) -> Result<Format, Status
             _ => {}
         }
     }
-    Err(Status::not_acceptable(&["application/json"]))
+    Err(Status::nothing_acceptable(&OBJECTS))
 }
 
 /// The form of discovery wanted.
@@ -71,13 +81,10 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<DiscoveryFormat, Status> 
         match (offer.parameter("as"), offer.parameter("v")) {
             (None, _) => return Ok(DiscoveryFormat::Legacy),
             (Some("APIGroupDiscoveryList"), Some("v2")) => return Ok(DiscoveryFormat::Aggregated("v2")),
-            (Some("APIGroupDiscoveryList"), Some("v2beta1")) => {
-                return Ok(DiscoveryFormat::Aggregated("v2beta1"));
-            }
             _ => {}
         }
     }
-    Err(Status::not_acceptable(&["application/json"]))
+    Err(Status::not_acceptable(&DISCOVERY))
 }
 
 fn accept(headers: &HeaderMap) -> String {

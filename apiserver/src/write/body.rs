@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Status, builtin, schema};
 
 /// What bodies of create, update and delete may be.
-const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
+const JSON_OR_YAML: [&str; 3] = ["application/json", "application/yaml", builtin::PROTOBUF];
 /// What bodies of patches may be.
 pub(crate) const JSON_PATCHES: [&str; 4] = [
     "application/json-patch+json",

@@ -201,7 +201,10 @@ fn next_state(
         && &*resource.plural == "namespaces"
         && live.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     if grace == 0 && finalizers.is_empty() && !namespace_held {
-        stamp_deletion(&mut next, now, 0, marked);
+        // What goes at once was never marked; a pod is, even for no time at all.
+        if Rules::of(resource).graceful {
+            stamp_deletion(&mut next, now, 0, marked);
+        }
         return Some((next, true));
     }
     let shorter = held.is_some_and(|held| grace < held);

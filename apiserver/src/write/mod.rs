@@ -98,6 +98,9 @@ impl Target<'_> {
     fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
+        if matches!(&*resource.group, "" | "apps" | "storage.k8s.io") && !resource.custom {
+            errors.extend(meta::validate_builtin_finalizers(new));
+        }
         errors.extend(match self.subresource {
             // A status is checked alone, by its own part of the schema.
             Some("status") if resource.custom => {
