@@ -140,6 +140,9 @@ impl Target<'_> {
             }
             _ => resource.schema.validate(new, old),
         };
+        if let Some(paths) = resource.scale.as_ref().filter(|_| resource.custom) {
+            of_types.extend(scale::problems(paths, new, self.subresource == Some("status")));
+        }
         if resource.custom {
             resource
                 .schema

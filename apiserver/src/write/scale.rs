@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{PatchKind, Target, Written, body::decode_json, body::decode_yaml};
-use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text};
+use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text, schema::FieldError};
 
 /// The version in which scales are served.
 const SCALE_VERSION: &str = "autoscaling/v1";
@@ -130,6 +130,54 @@ fn pointer(path: &str) -> String {
 fn nested(path: &str, value: i64) -> Value {
     let fields = path.trim_start_matches('.').rsplit('.');
     fields.fold(Value::from(value), |inner, field| json!({field: inner}))
+}
+
+/// What is wrong with the numbers that scale shows of an object; of one whose status alone is written, that of the status.
+pub(super) fn problems(paths: &ScalePaths, object: &Value, status_only: bool) -> Vec<FieldError> {
+    let spec = (!status_only).then_some(&paths.spec_replicas);
+    let checked = spec.into_iter().chain([&paths.status_replicas]);
+    checked
+        .filter_map(|path| {
+            let (shown, problem) = match number_at(path, object) {
+                Ok(Some(number)) if number < 0 => (number, "should be a non-negative integer".to_owned()),
+                Ok(Some(number)) if number > i64::from(i32::MAX) => {
+                    (number, format!("should be less than or equal to {}", i32::MAX))
+                }
+                Ok(_) => return None,
+                Err(problem) => (0, problem),
+            };
+            Some(FieldError::invalid(&**path, shown, problem))
+        })
+        .collect()
+}
+
+/// The number at a path, if there is one; in the words of Kubernetes, why it cannot be read.
+fn number_at(path: &str, object: &Value) -> Result<Option<i64>, String> {
+    let (mut value, mut reached) = (object, String::new());
+    for field in path.trim_start_matches('.').split('.') {
+        reached = format!("{reached}.{field}");
+        match value {
+            Value::Object(map) => match map.get(field) {
+                Some(below) => value = below,
+                None => return Ok(None),
+            },
+            Value::Null => return Ok(None),
+            other => return Err(unexpected(&reached, other, "map[string]interface{}")),
+        }
+    }
+    value.as_i64().map(Some).ok_or_else(|| unexpected(path, value, "int64"))
+}
+
+fn unexpected(path: &str, found: &Value, wanted: &str) -> String {
+    let (shown, ty) = match found {
+        Value::Null => ("<nil>".to_owned(), "<nil>"),
+        Value::String(text) => (text.clone(), "string"),
+        Value::Bool(flag) => (flag.to_string(), "bool"),
+        Value::Number(number) => (number.to_string(), if number.is_f64() { "float64" } else { "int64" }),
+        Value::Array(_) => (found.to_string(), "[]interface {}"),
+        Value::Object(_) => (found.to_string(), "map[string]interface {}"),
+    };
+    format!("{path} accessor error: {shown} is of the type {ty}, expected {wanted}")
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ async fn a_definition_is_served_at_once_and_bad_ones_name_their_fields() {
     rival["metadata"]["name"] = "matches.example.com".into();
     rival["spec"]["names"]["plural"] = "matches".into();
     let rival = world.post(path, &rival).await.json();
-    assert_eq!(rival["status"]["conditions"][0]["reason"], "NameConflict");
+    assert_eq!(rival["status"]["conditions"][0]["reason"], "ListKindConflict");
     assert_eq!(world.get("/apis/example.com/v1/matches").await.code, 404);
 }
 
