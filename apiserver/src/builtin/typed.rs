@@ -95,13 +95,14 @@ fn mismatch_at(schema: &Schema, value: &Value, path: &str) -> Option<(String, St
         }
         (Value::String(_) | Value::Number(_), _) if schema.int_or_string => None,
         (_, _) if schema.int_or_string => here("intstr.IntOrString"),
-        (_, None) => None,
         (Value::String(text), Some(Type::String)) if schema.format.as_deref() == Some(BYTES) => {
             let position = illegal_base64(text)?;
             Some((path.to_owned(), position.to_string(), BYTES))
         }
-        (Value::String(_), Some(Type::String)) | (Value::Bool(_), Some(Type::Boolean)) => None,
-        (Value::Number(_), Some(Type::Number)) => None,
+        (_, None)
+        | (Value::String(_), Some(Type::String))
+        | (Value::Bool(_), Some(Type::Boolean))
+        | (Value::Number(_), Some(Type::Number)) => None,
         (Value::Number(number), Some(Type::Integer)) if !number.is_f64() => None,
         (_, Some(Type::String)) => here("string"),
         (_, Some(Type::Boolean)) => here("bool"),

@@ -165,7 +165,7 @@ impl Server {
         let catalog = self.source.catalog();
         let mut address = match Target::parse(parts.uri.path()) {
             Target::Resource(address) => address,
-            Target::Unknown => return Ok(page_not_found()),
+            Target::Unknown => return unknown_path(&catalog, parts.uri.path()),
             Target::Group(group) | Target::Resources { group, .. } if !has_group(&catalog, &group) => {
                 return Ok(page_not_found());
             }
@@ -320,6 +320,17 @@ impl Server {
 /// Whether anything of a group is served.
 fn has_group(catalog: &Catalog, group: &str) -> bool {
     group.is_empty() || catalog.groups().any(|(known, _)| &**known == group)
+}
+
+/// 404 for a path that names nothing.
+fn unknown_path(catalog: &Catalog, path: &str) -> Result<Response, Status> {
+    if path.starts_with("/api/") {
+        return no_such_path(catalog, "");
+    }
+    match path.strip_prefix("/apis/").and_then(|rest| rest.split_once('/')) {
+        Some((group, _)) => no_such_path(catalog, group),
+        None => Ok(page_not_found()),
+    }
 }
 
 /// 404 in a group of built-in kinds, a page that is not there elsewhere.

@@ -163,7 +163,10 @@ impl Inner {
         last["metadata"]["resourceVersion"] = version.to_string().into();
         let gone = Change::Delete(draft(resource, last));
         version = self.commit(resource, key, Expect::Version(version), gone)?.version;
-        Ok(unstored(key, version, draft(resource, next)))
+        // The answer carries the version of the deletion, as its event does.
+        let mut answer = next;
+        answer["metadata"]["resourceVersion"] = version.to_string().into();
+        Ok(unstored(key, version, draft(resource, answer)))
     }
 
     /// Deletes what a selector picks, and answers with what was picked, as it was.

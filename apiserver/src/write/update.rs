@@ -135,9 +135,10 @@ impl Inner {
         self.modify(target, &|live| {
             let mut value = patched(live).map_err(|error| patch_status(&error))?;
             check_patched_kind(target, &mut value)?;
-            let warnings = strict(target, &mut value, duplicates, unreadable)?;
+            let warnings =
+                strict(target, &mut value, duplicates, |before, problem| unreadable(before, &problem))?;
             if let Some(problem) = target.mismatch(&value) {
-                return Err(unreadable(&value, problem));
+                return Err(unreadable(&value, &problem));
             }
             let name = text(&value, "/metadata/name");
             if name != &*target.key.name {
@@ -351,7 +352,7 @@ fn decode_patch(body: &[u8], prefix: &str) -> Result<Input, Status> {
 }
 
 /// 422 for an object that cannot be read any more once it is patched.
-fn unreadable(document: &Value, problem: String) -> Status {
+fn unreadable(document: &Value, problem: &str) -> Status {
     let cause = Cause {
         reason: "FieldValueInvalid".to_owned(),
         message: format!("Invalid value: {:?}: {problem}", document.to_string()),
@@ -368,7 +369,7 @@ fn check_patched_kind(target: &Target<'_>, value: &mut Value) -> Result<(), Stat
         && (version.is_empty() || version == resource.api_version());
     if !resource.custom && !same {
         let problem = format!("no kind {kind:?} is registered for version {version:?}");
-        return Err(unreadable(value, problem));
+        return Err(unreadable(value, &problem));
     }
     check_kind(resource, value)
 }

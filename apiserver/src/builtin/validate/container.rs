@@ -208,7 +208,7 @@ fn variable_source(source: &Value, path: &str, errors: &mut Vec<FieldError>) {
                     .iter()
                     .any(|map| name.starts_with(map)) => {}
             _ if POD_FIELDS.contains(&name) => {
-                errors.push(FieldError::not_supported(path, name, VARIABLE_FIELDS))
+                errors.push(FieldError::not_supported(path, name, VARIABLE_FIELDS));
             }
             _ => {
                 let message = format!("error converting fieldPath: field label not supported: {name}");

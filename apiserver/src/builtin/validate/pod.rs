@@ -29,12 +29,13 @@ pub(super) fn validate(pod: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::required(path, "must have at least one node selector term"));
     }
     if spec["dnsPolicy"] == "None" && list(&spec["dnsConfig"]["nameservers"]).is_empty() {
-        let (field, message) = match spec["dnsConfig"].is_null() {
-            true => ("spec.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None"),
-            false => (
+        let (field, message) = if spec["dnsConfig"].is_null() {
+            ("spec.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
+        } else {
+            (
                 "spec.dnsConfig.nameservers",
                 "must provide at least one DNS nameserver when `dnsPolicy` is None",
-            ),
+            )
         };
         errors.push(FieldError::required(field, message));
     }
