@@ -15,6 +15,7 @@ const MAX_WARNINGS: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldManagerConflict`, ...
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// For people.
     pub message: String,
@@ -60,6 +61,9 @@ pub struct Details {
     /// When to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// Shown even where there is nothing to say, as in answers that no object gave.
+    #[serde(skip)]
+    pub shown: bool,
 }
 
 impl Details {
@@ -102,7 +106,14 @@ impl Status {
 
     /// 404 for a path.
     pub fn no_such_resource() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        Self::generic(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// An answer that no object gave: its details are there and say nothing.
+    pub(crate) fn generic(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        let mut status = Self::new(code, reason, message);
+        status.details.shown = true;
+        status
     }
 
     /// 409: the name is taken.
@@ -188,7 +199,7 @@ impl Status {
     /// 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        Self::generic(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     /// 415, naming what would have been accepted.
@@ -206,6 +217,12 @@ impl Status {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
+    /// 406 for objects, naming what Kubernetes could have sent.
+    pub(crate) fn nothing_acceptable(offered: &[&str]) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", offered.join(", "));
+        Self::generic(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
     /// 413.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("Request entity too large: limit is {limit}");
@@ -215,6 +232,19 @@ impl Status {
     /// 410, reason Expired: the version or the continue token is outside the history that is kept.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// 504: a version that is not there yet. Kubernetes waits for it a while, here nothing could come meanwhile.
+    pub(crate) fn version_of_the_future(asked: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let mut status = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
+        status.details.retry_after_seconds = Some(1);
+        status.details.causes.push(Cause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        });
+        status
     }
 
     /// 503 with a time to ask again.

@@ -16,9 +16,9 @@ use axum::{
     Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
-use http::{Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -30,12 +30,13 @@ use self::{
     query::{ListOptions, Params},
 };
 use crate::{
-    Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
+    Catalog, Cause, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
     openapi::{Documents, Operations},
     status::warn,
     write::scale_of,
 };
 
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// How often an idle watch that asked for bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -83,13 +84,21 @@ fn cluster_source(cluster: &cluster::Inner) -> Arc<dyn Source> {
 fn router_of(server: Server) -> Router {
     let metrics = server.options.metrics.clone();
     Router::new()
-        .route("/readyz", get(|| async { "ok" }))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/version", get(|| async { axum::Json(version()) }))
+        .route("/readyz", any(healthy))
+        .route("/livez", any(healthy))
+        .route("/healthz", any(healthy))
+        .route("/version", any(versioned))
         .route("/metrics", get(move || async move { metrics.to_text() }))
         .fallback(serve)
         .with_state(Arc::new(server))
+}
+
+async fn healthy(method: Method) -> Result<&'static str, Status> {
+    if method == Method::GET { Ok("ok") } else { Err(Status::method_not_allowed()) }
+}
+
+async fn versioned(method: Method) -> Result<axum::Json<Value>, Status> {
+    if method == Method::GET { Ok(axum::Json(version())) } else { Err(Status::method_not_allowed()) }
 }
 
 /// What `/version` answers: the Kubernetes version whose API is spoken, and ours.
@@ -154,20 +163,33 @@ impl Server {
     async fn answer(&self, request: Request, counted: &mut Counted) -> Result<Response, Status> {
         let (parts, body) = request.into_parts();
         let catalog = self.source.catalog();
-        let address = match Target::parse(parts.uri.path()) {
+        let mut address = match Target::parse(parts.uri.path()) {
             Target::Resource(address) => address,
-            Target::Unknown => return Err(Status::no_such_resource()),
+            Target::Unknown => return unknown_path(&catalog, parts.uri.path()),
+            Target::Group(group) | Target::Resources { group, .. } if !has_group(&catalog, &group) => {
+                return Ok(page_not_found());
+            }
             _ if parts.method != Method::GET => return Err(Status::method_not_allowed()),
             target => return self.discover(&catalog, &target, &parts),
         };
-        let resource = catalog
-            .find(&address.group, &address.version, &address.plural)
-            .ok_or_else(Status::no_such_resource)?
-            .clone();
+        if address.group.is_empty() && address.plural == "bindings" && address.name.is_none() {
+            if parts.method != Method::POST {
+                return Err(Status::method_not_allowed());
+            }
+            "pods".clone_into(&mut address.plural);
+            address.subresource = Some("binding".to_owned());
+        }
+        let Some(resource) = catalog.find(&address.group, &address.version, &address.plural).cloned() else {
+            return no_such_path(&catalog, &address.group);
+        };
         counted.resource = resource.plural.clone();
         counted.deprecation.clone_from(&resource.deprecation);
         counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
         let params = Params::parse(&parts.uri)?;
+        let replaces = matches!(parts.method, Method::PUT | Method::PATCH);
+        if resource.custom && replaces && address.name.is_none() && self.cluster.is_some() {
+            return Err(Status::bad_request("name must be provided"));
+        }
         counted.verb = verb(&parts.method, &address, &params)?;
         if address.namespace.is_some() && !resource.namespaced {
             return Err(Status::no_such_resource());
@@ -198,11 +220,14 @@ impl Server {
         let presenter = Presenter::new(resource.clone(), format, params.get("includeObject"), now)?;
         if let Some(name) = &address.name {
             let key = key(resource, address, name)?;
+            let version = params.get("resourceVersion");
             return match address.subresource.as_deref() {
-                None => list::get(&*self.source, resource, &key, &presenter),
-                Some("status") if resource.status => list::get(&*self.source, resource, &key, &presenter),
+                None => list::get(&*self.source, resource, &key, version, &presenter),
+                Some("status") if resource.status => {
+                    list::get(&*self.source, resource, &key, version, &presenter)
+                }
                 Some("scale") if resource.scale.is_some() => self.scale(resource, &key),
-                Some(other) => Err(unknown_subresource(resource, other)),
+                Some(other) => Err(refused_subresource(resource, other, name)),
             };
         }
         let options = ListOptions::parse(params)?;
@@ -220,6 +245,13 @@ impl Server {
         let object = self.source.get(&resource.stored_as, key)?;
         let object = object.ok_or_else(|| Status::not_found(&resource.group_resource(), &key.name))?;
         let value: Value = serde_json::from_slice(&object.body.bytes()).map_err(Status::internal)?;
+        if value.pointer(&paths.spec_replicas.replace('.', "/")).is_none() {
+            let problem = format!("the spec replicas field {:?} does not exist", paths.spec_replicas);
+            let mut status = Status::internal(&problem);
+            let cause = Cause { reason: String::new(), message: problem, field: String::new() };
+            status.details.causes.push(cause);
+            return Err(status);
+        }
         Ok(list::json(StatusCode::OK, scale_of(paths, &value).to_string()))
     }
 
@@ -263,11 +295,16 @@ impl Server {
                 discovery::resources(catalog, group, version, access).ok_or_else(Status::no_such_resource)?
             }
             Target::OpenApiIndex => {
-                return Ok(list::json(StatusCode::OK, self.openapi(catalog).index().clone()));
+                let mut response = list::json(StatusCode::OK, self.openapi(catalog).index().clone());
+                // JSON all the same; Kubernetes leaves it to Go to guess, and clients do not look.
+                response.headers_mut().insert(header::CONTENT_TYPE, PLAIN_TEXT);
+                return Ok(response);
             }
             Target::OpenApi { group, version } => {
                 let documents = self.openapi(catalog);
-                let document = documents.get(group, version).ok_or_else(Status::no_such_resource)?;
+                let Some(document) = documents.get(group, version) else {
+                    return Ok(StatusCode::NOT_FOUND.into_response());
+                };
                 let mut response = list::json(StatusCode::OK, document.json.clone());
                 if let Ok(tag) = format!("\"{}\"", document.hash).parse() {
                     response.headers_mut().insert(header::ETAG, tag);
@@ -278,6 +315,33 @@ impl Server {
         };
         Ok(list::json(StatusCode::OK, document.to_string()))
     }
+}
+
+/// Whether anything of a group is served.
+fn has_group(catalog: &Catalog, group: &str) -> bool {
+    group.is_empty() || catalog.groups().any(|(known, _)| &**known == group)
+}
+
+/// 404 for a path that names nothing.
+fn unknown_path(catalog: &Catalog, path: &str) -> Result<Response, Status> {
+    if path.starts_with("/api/") {
+        return no_such_path(catalog, "");
+    }
+    match path.strip_prefix("/apis/").and_then(|rest| rest.split_once('/')) {
+        Some((group, _)) => no_such_path(catalog, group),
+        None => Ok(page_not_found()),
+    }
+}
+
+/// 404 in a group of built-in kinds, a page that is not there elsewhere.
+fn no_such_path(catalog: &Catalog, group: &str) -> Result<Response, Status> {
+    let builtin = catalog.all().any(|resource| &*resource.group == group && !resource.custom);
+    if builtin { Err(Status::no_such_resource()) } else { Ok(page_not_found()) }
+}
+
+/// What Go's HTTP server, and so Kubernetes, says where nobody serves a path.
+fn page_not_found() -> Response {
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, PLAIN_TEXT)], "404 page not found\n").into_response()
 }
 
 fn aggregated(document: &Value, version: &str) -> Response {
@@ -309,20 +373,25 @@ fn key(resource: &Resource, address: &Address, name: &str) -> Result<Key, Status
     }
 }
 
-/// Sub-resources that Kubernetes has and this server does not are 501; others do not exist.
-fn unknown_subresource(resource: &Resource, name: &str) -> Status {
+/// Why a sub-resource does not take a verb: it is 405 where it takes another, 501 where Kubernetes has it and this server
+/// has not, and 404 otherwise.
+fn refused_subresource(resource: &Resource, name: &str, of: &str) -> Status {
+    let (scaled, group, plural) = (resource.scale.is_some(), &*resource.group, &*resource.plural);
+    let taken = match name {
+        "status" => resource.status,
+        "scale" => scaled,
+        "binding" | "eviction" => group.is_empty() && plural == "pods",
+        "finalize" => group.is_empty() && plural == "namespaces",
+        _ => false,
+    };
+    if taken {
+        return Status::method_not_allowed();
+    }
+    if resource.custom {
+        return Status::not_found(&resource.group_resource(), of);
+    }
     let known: &[&str] = match (&*resource.group, &*resource.plural) {
-        ("", "pods") => &[
-            "attach",
-            "binding",
-            "ephemeralcontainers",
-            "eviction",
-            "exec",
-            "log",
-            "portforward",
-            "proxy",
-            "resize",
-        ],
+        ("", "pods") => &["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy", "resize"],
         ("", "serviceaccounts") => &["token"],
         ("", "nodes" | "services") => &["proxy"],
         _ => &[],

@@ -82,10 +82,10 @@ pub(crate) fn accepted(object: &Value, taken: &TakenNames, now: &str) -> Value {
     let established = status["conditions"].as_array().into_iter().flatten().any(is_established);
     match &conflict {
         None => {
-            set_condition(&mut status, "NamesAccepted", ("True", "NoConflicts", "no conflicts found"), now)
+            set_condition(&mut status, "NamesAccepted", ("True", "NoConflicts", "no conflicts found"), now);
         }
         Some((reason, message)) => {
-            set_condition(&mut status, "NamesAccepted", ("False", reason, message), now)
+            set_condition(&mut status, "NamesAccepted", ("False", reason, message), now);
         }
     }
     // A definition that was established once stays so.

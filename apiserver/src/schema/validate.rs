@@ -498,8 +498,8 @@ mod tests {
             &json!({"type": "integer", "allOf": [{"minimum": 3}, {"maximum": 9}]}),
             &json!(1),
             &[
-                "<nil>: Invalid value: \"\": \"spec\" must validate all the schemas (allOf)",
                 "spec: Invalid value: 1: spec in body should be greater than or equal to 3",
+                "<nil>: Invalid value: \"\": \"spec\" must validate all the schemas (allOf)",
             ],
         );
     }

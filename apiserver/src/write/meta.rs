@@ -87,14 +87,19 @@ pub(crate) fn embedded(path: &str, resource: &Value) -> Vec<FieldError> {
 /// Puts back what an update may not change.
 pub(crate) fn preserve(new: &mut Value, old: &Value) {
     let old = &old["metadata"];
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "generateName",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-    ] {
+    // What an update leaves out stays; some of it may not be changed either (see `validate_update`).
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let kept = old
+            .get(field)
+            .filter(|_| new["metadata"].get(field).is_none_or(|value| value.is_null() || value == ""));
+        if let Some(kept) = kept {
+            new["metadata"][field] = kept.clone();
+        }
+    }
+    if !old["deletionTimestamp"].is_null() {
+        new["metadata"]["deletionTimestamp"] = old["deletionTimestamp"].clone();
+    }
+    for field in ["creationTimestamp", "generateName", "generation"] {
         match old.get(field) {
             Some(value) => new["metadata"][field] = value.clone(),
             None => {
@@ -175,11 +180,24 @@ pub(crate) fn validate(object: &Value, rule: NameRule) -> Vec<FieldError> {
     errors
 }
 
+/// Finalizers that need no domain before their name, in the kinds that ask for one.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+
+/// Finalizers of a built-in kind that neither Kubernetes knows nor a domain qualifies.
+pub(crate) fn validate_builtin_finalizers(object: &Value) -> Vec<FieldError> {
+    let unqualified = |name: &&str| !name.contains('/') && !STANDARD_FINALIZERS.contains(name);
+    let finalizers = finalizers(object).into_iter().enumerate().filter(|(_, name)| unqualified(name));
+    let problem = "name is neither a standard finalizer name nor is it fully qualified";
+    finalizers
+        .map(|(index, name)| FieldError::invalid(format!("metadata.finalizers[{index}]"), name, problem))
+        .collect()
+}
+
 fn validate_owners(metadata: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers = Vec::new();
-    for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
-        let path = format!("metadata.ownerReferences[{index}]");
+    for owner in metadata["ownerReferences"].as_array().into_iter().flatten() {
+        let path = "metadata.ownerReferences";
         for (field, message) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -187,7 +205,9 @@ fn validate_owners(metadata: &Value) -> Vec<FieldError> {
             ("uid", "must not be empty"),
         ] {
             let value = owner[field].as_str().unwrap_or_default();
-            if value.is_empty() {
+            // A version of more than two parts cannot be read either.
+            let unreadable = field == "apiVersion" && value.matches('/').count() > 1;
+            if value.is_empty() || unreadable {
                 errors.push(FieldError::invalid(format!("{path}.{field}"), value, message));
             }
         }
@@ -215,7 +235,7 @@ fn validate_owners(metadata: &Value) -> Vec<FieldError> {
 /// What is wrong with a change of metadata.
 pub(crate) fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for field in ["name", "namespace"] {
+    for field in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (after, before) = (&new["metadata"][field], &old["metadata"][field]);
         if after != before {
             let path = format!("metadata.{field}");
@@ -267,14 +287,14 @@ mod tests {
             problems(
                 &json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]})
             ),
-            ["metadata.ownerReferences[0].uid"]
+            ["metadata.ownerReferences.uid"]
         );
     }
 
     #[test]
     fn a_dying_object_takes_no_new_finalizers() {
         let old = json!({"metadata": {"name": "a", "deletionTimestamp": "x", "finalizers": ["a/b"]}});
-        let new = json!({"metadata": {"name": "a", "finalizers": ["a/b", "c/d"]}});
+        let new = json!({"metadata": {"name": "a", "deletionTimestamp": "x", "finalizers": ["a/b", "c/d"]}});
         let errors = validate_update(&new, &old);
         assert_eq!(
             errors[0].to_string(),

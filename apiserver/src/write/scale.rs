@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{PatchKind, Target, Written, body::decode_json, body::decode_yaml};
-use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text};
+use crate::{Cause, Resource, ScalePaths, Status, cluster::Inner, patch, registry::text, schema::FieldError};
 
 /// The version in which scales are served.
 const SCALE_VERSION: &str = "autoscaling/v1";
@@ -11,6 +11,7 @@ const SCALE_VERSION: &str = "autoscaling/v1";
 /// An object as `autoscaling/v1` Scale.
 pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     let number = |path: &str| object.pointer(&pointer(path)).and_then(Value::as_i64).unwrap_or_default();
+    let replicas = number(&paths.spec_replicas);
     let metadata = &object["metadata"];
     let mut shown = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -22,7 +23,7 @@ pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": SCALE_VERSION,
         "metadata": shown,
-        "spec": {"replicas": number(&paths.spec_replicas)},
+        "spec": if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) },
         "status": {"replicas": number(&paths.status_replicas)},
     });
     let selector = paths.label_selector.as_deref().and_then(|path| object.pointer(&pointer(path)));
@@ -43,6 +44,11 @@ impl Inner {
     ) -> Result<Written, Status> {
         let (_, live) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
         let current = scale_of(paths, &live);
+        let unreadable = |problem: String| {
+            let cause =
+                Cause { reason: "FieldValueInvalid".to_owned(), message: problem, field: "patch".to_owned() };
+            Status::invalid("", "", "", vec![cause])
+        };
         let wanted = match kind {
             None => decode_yaml(body)?.value,
             Some(PatchKind::Json) => patch::json(&current, body).map_err(|error| refused(&error))?,
@@ -52,6 +58,9 @@ impl Inner {
             }
             Some(PatchKind::Apply) => return self.apply_scale(target, paths, &decode_yaml(body)?.value),
         };
+        if kind.is_some() && !wanted["spec"]["replicas"].is_null() && !wanted["spec"]["replicas"].is_i64() {
+            return Err(unreadable("Invalid value: spec.replicas is not an integer".to_owned()));
+        }
         let replicas = check(target.resource, &target.key.name, &wanted)?;
         let mut patch = nested(&paths.spec_replicas, replicas);
         let asked = text(&wanted, "/metadata/resourceVersion");
@@ -100,7 +109,7 @@ fn check(resource: &Resource, name: &str, scale: &Value) -> Result<i64, Status> 
         let cause = Cause {
             reason: "FieldValueInvalid".to_owned(),
             message: format!("Invalid value: {replicas}: should be a non-negative integer"),
-            field: "spec.replicas".to_owned(),
+            field: ".spec.replicas".to_owned(),
         };
         return Err(Status::invalid(&resource.group, &resource.kind, name, vec![cause]));
     }
@@ -121,6 +130,54 @@ fn pointer(path: &str) -> String {
 fn nested(path: &str, value: i64) -> Value {
     let fields = path.trim_start_matches('.').rsplit('.');
     fields.fold(Value::from(value), |inner, field| json!({field: inner}))
+}
+
+/// What is wrong with the numbers that scale shows of an object; of one whose status alone is written, that of the status.
+pub(super) fn problems(paths: &ScalePaths, object: &Value, status_only: bool) -> Vec<FieldError> {
+    let spec = (!status_only).then_some(&paths.spec_replicas);
+    let checked = spec.into_iter().chain([&paths.status_replicas]);
+    checked
+        .filter_map(|path| {
+            let (shown, problem) = match number_at(path, object) {
+                Ok(Some(number)) if number < 0 => (number, "should be a non-negative integer".to_owned()),
+                Ok(Some(number)) if number > i64::from(i32::MAX) => {
+                    (number, format!("should be less than or equal to {}", i32::MAX))
+                }
+                Ok(_) => return None,
+                Err(problem) => (0, problem),
+            };
+            Some(FieldError::invalid(&**path, shown, problem))
+        })
+        .collect()
+}
+
+/// The number at a path, if there is one; in the words of Kubernetes, why it cannot be read.
+fn number_at(path: &str, object: &Value) -> Result<Option<i64>, String> {
+    let (mut value, mut reached) = (object, String::new());
+    for field in path.trim_start_matches('.').split('.') {
+        reached = format!("{reached}.{field}");
+        match value {
+            Value::Object(map) => match map.get(field) {
+                Some(below) => value = below,
+                None => return Ok(None),
+            },
+            Value::Null => return Ok(None),
+            other => return Err(unexpected(&reached, other, "map[string]interface{}")),
+        }
+    }
+    value.as_i64().map(Some).ok_or_else(|| unexpected(path, value, "int64"))
+}
+
+fn unexpected(path: &str, found: &Value, wanted: &str) -> String {
+    let (shown, ty) = match found {
+        Value::Null => ("<nil>".to_owned(), "<nil>"),
+        Value::String(text) => (text.clone(), "string"),
+        Value::Bool(flag) => (flag.to_string(), "bool"),
+        Value::Number(number) => (number.to_string(), if number.is_f64() { "float64" } else { "int64" }),
+        Value::Array(_) => (found.to_string(), "[]interface {}"),
+        Value::Object(_) => (found.to_string(), "map[string]interface {}"),
+    };
+    format!("{path} accessor error: {shown} is of the type {ty}, expected {wanted}")
 }
 
 #[cfg(test)]

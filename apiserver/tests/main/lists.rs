@@ -97,7 +97,7 @@ async fn a_list_can_be_had_at_a_version() {
     assert_eq!(names(&newer), ["m-1"]);
     assert_eq!(names(&world.get(&format!("{MAPS}?resourceVersion=0")).await.json()), ["m-1"]);
     let future = world.get(&format!("{MAPS}?resourceVersion=999999")).await;
-    assert_eq!((future.code, &future.json()["reason"]), (410, &json!("Expired")));
+    assert_eq!((future.code, &future.json()["reason"]), (504, &json!("Timeout")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,16 @@ fn every_test_that_the_scope_names_exists() {
     }
 }
 
+#[test]
+fn every_case_about_definitions_that_the_scope_names_exists() {
+    let page = read("../docs/apiserver-scope.md");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance/cases");
+    let named = quoted(&page).filter(|word| word.starts_with("definitions/"));
+    for case in named.filter(|word| !word.ends_with(['*', '.'])) {
+        assert!(cases.join(format!("{case}.yaml")).exists(), "{case} does not exist");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_resource_that_is_served_is_in_the_scope() {
     let page = read("../docs/apiserver-scope.md");

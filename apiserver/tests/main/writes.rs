@@ -242,7 +242,7 @@ async fn custom_resources_refuse_strategic_patches() {
     let unpinned = world.put(&format!("{GAMES}/g"), &game("g", &json!({}))).await;
     assert_eq!(
         unpinned.failure(),
-        (422, r#"Game.example.com "g" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"#.into())
+        (422, r#"games.example.com "g" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#.into())
     );
 }
 

@@ -131,6 +131,13 @@ impl Normaliser {
         if bookmark && let Some(object) = fields.get_mut("object") {
             bookmark_version(object);
         }
+        // Managed fields name owner references by uid.
+        let named: Vec<String> = fields.keys().filter(|key| PATTERNS.uid.is_match(key)).cloned().collect();
+        for key in named {
+            if let Some(field) = fields.remove(&key) {
+                fields.insert(self.text(&key), field);
+            }
+        }
         for (key, field) in fields.iter_mut() {
             match (key.as_str(), &mut *field) {
                 ("resourceVersion", Value::String(version)) => {

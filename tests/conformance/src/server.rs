@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use kube::{
     Client, Config,
@@ -11,12 +11,14 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use muster_apiserver::{Cluster, ClusterConfig};
-use muster_runtime::{Clock, Tasks, client};
+use muster_runtime::{Clock, Tasks};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Who the requests come from: the name that managed fields without a given manager get.
 const USER_AGENT: &str = "conformance/1";
+/// How long an answer may take: an eviction that meets a conflict is tried again for ten seconds by a kube-apiserver.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a body that ends may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest line of a watch.
@@ -43,15 +45,15 @@ pub enum ServerError {
         /// What is wrong with it.
         problem: String,
     },
-    /// No client can be made.
-    #[error(transparent)]
-    Client(#[from] client::ClientError),
     /// Path, headers or body are no HTTP request.
     #[error("not a request: {0}")]
     Request(#[from] http::Error),
     /// No answer came.
     #[error("the {0} server did not answer: {1}")]
     Send(&'static str, #[source] Box<kube::Error>),
+    /// No answer came in time.
+    #[error("the {0} server did not answer within {1} s")]
+    Silent(&'static str, u64),
     /// An answer broke off, or took too long.
     #[error("the {0} server's answer broke off: {1}")]
     Body(&'static str, String),
@@ -88,19 +90,22 @@ impl Server {
         let read = Kubeconfig::read_from(kubeconfig).map_err(|error| wrong(error.to_string()))?;
         let options =
             KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let config =
+        let mut config =
             Config::from_custom_kubeconfig(read, &options).await.map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { name: "real", client: client::connect(config, USER_AGENT)? })
+        // A request is sent once, and may take longer than Muster itself would wait.
+        config.default_retry = false;
+        let client = Client::try_from(config).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { name: "real", client })
     }
 
     /// An embedded API server with its background work in `tasks`.
-    pub fn ours(tasks: &Tasks) -> Result<Self, ServerError> {
+    pub fn ours(tasks: &Tasks) -> Self {
         let clock = Clock::system();
         let cluster = Cluster::new(ClusterConfig::new("conformance", 1, Arc::new(move || clock.now())));
-        let client = client::in_process(cluster.router(), USER_AGENT)?;
+        let client = Client::new(cluster.router(), "default");
         let token = tasks.token();
         tasks.spawn_until("cluster", cluster.run(token));
-        Ok(Self { name: "ours", client })
+        Self { name: "ours", client }
     }
 
     /// Sends a request and reads the whole answer.
@@ -133,8 +138,11 @@ impl Server {
     ) -> Result<(Answer, Body), ServerError> {
         let mut request = Request::builder().method(method).uri(path).body(Body::from(body.to_vec()))?;
         *request.headers_mut() = headers;
-        let response: Response<Body> =
-            self.client.send(request).await.map_err(|error| ServerError::Send(self.name, Box::new(error)))?;
+        let agent = request.headers_mut().entry(header::USER_AGENT);
+        agent.or_insert(HeaderValue::from_static(USER_AGENT));
+        let sent = timeout(ANSWER_DEADLINE, self.client.send(request)).await;
+        let sent = sent.map_err(|_| ServerError::Silent(self.name, ANSWER_DEADLINE.as_secs()))?;
+        let response: Response<Body> = sent.map_err(|error| ServerError::Send(self.name, Box::new(error)))?;
         let (parts, body) = response.into_parts();
         Ok((Answer { code: parts.status.as_u16(), headers: parts.headers, body: Value::Null }, body))
     }

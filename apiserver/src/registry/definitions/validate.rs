@@ -116,6 +116,7 @@ pub(super) fn validate(object: &Value) -> Vec<FieldError> {
 }
 
 /// What all versions have alike.
+#[expect(clippy::struct_excessive_bools, reason = "each field of a version is kept beside them or not")]
 struct Common {
     schema: bool,
     subresources: bool,
@@ -258,7 +259,7 @@ fn columns(version: &Value, at: &str) -> Vec<FieldError> {
         match text("type") {
             "" => errors.push(FieldError::required(format!("{at}.type"), types)),
             ty if !COLUMN_TYPES.contains(&ty) => {
-                errors.push(FieldError::invalid(format!("{at}.type"), ty, types))
+                errors.push(FieldError::invalid(format!("{at}.type"), ty, types));
             }
             _ => {}
         }
@@ -388,7 +389,7 @@ fn conversion(object: &Value) -> Vec<FieldError> {
         }
         "" => errors.push(FieldError::required("spec.conversion.strategy", "")),
         other => {
-            errors.push(FieldError::not_supported("spec.conversion.strategy", other, ["None", "Webhook"]))
+            errors.push(FieldError::not_supported("spec.conversion.strategy", other, ["None", "Webhook"]));
         }
     }
     errors

@@ -85,7 +85,7 @@ impl Checker {
             Expr::Call(call) => self.call(expression.id, call),
             Expr::List(list) => self.list(list),
             Expr::Map(map) => self.map(map),
-            Expr::Comprehension(comprehension) => self.comprehension(expression.id, comprehension),
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension),
             // Objects are read, not made: no expression can name a type that has fields.
             Expr::Struct(made) => self.undeclared(expression.id, &made.type_name),
             Expr::Unspecified => Ty::Error,
@@ -245,33 +245,34 @@ impl Checker {
         self.bindings.join(&previous, &current).unwrap_or(Ty::Dyn)
     }
 
-    fn comprehension(&mut self, at: u64, comprehension: &ComprehensionExpr) -> Ty {
+    fn comprehension(&mut self, comprehension: &ComprehensionExpr) -> Ty {
         let range = self.check(&comprehension.iter_range);
         let accumulator = self.check(&comprehension.accu_init);
         let range = self.bindings.resolve(&range);
         let outside = self.scope.len();
         self.scope.push((comprehension.accu_var.clone(), accumulator.clone()));
-        let element = match &range {
-            Ty::List(element) => Ty::clone(element),
-            Ty::Map(key, _) => Ty::clone(key),
+        let both = comprehension.iter_var2.is_some();
+        let (first, second) = match &range {
+            Ty::List(element) if both => (Ty::Int, Ty::clone(element)),
+            Ty::List(element) => (Ty::clone(element), Ty::Dyn),
+            Ty::Map(key, value) => (Ty::clone(key), Ty::clone(value)),
             Ty::Var(_) => {
                 self.bindings.assign(&Ty::Dyn, &range);
-                Ty::Dyn
+                (Ty::Dyn, Ty::Dyn)
             }
-            other if other.is_dyn_or_error() => Ty::Dyn,
+            other if other.is_dyn_or_error() => (Ty::Dyn, Ty::Dyn),
             other => {
                 let message = format!(
                     "expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)"
                 );
                 self.problem(comprehension.iter_range.id, message);
-                Ty::Error
+                (Ty::Error, Ty::Error)
             }
         };
-        if comprehension.iter_var2.is_some() {
-            let message = "comprehensions over two variables are not supported by this server".to_owned();
-            self.problem(at, message);
+        self.scope.push((comprehension.iter_var.clone(), first));
+        if let Some(name) = &comprehension.iter_var2 {
+            self.scope.push((name.clone(), second));
         }
-        self.scope.push((comprehension.iter_var.clone(), element));
         self.check(&comprehension.loop_cond);
         self.expect(&comprehension.loop_cond, &Ty::Bool);
         self.check(&comprehension.loop_step);

@@ -5,8 +5,9 @@
 //! ([`signatures`], [`library`]), values with names escaped and lists compared by their identities ([`value`], [`lists`]), a
 //! bound on what an evaluation costs ([`budget`]), and the errors, worded as an API server words them ([`rule`]).
 //!
-//! Not everything that Kubernetes knows is known here: comprehensions over two variables are refused when the definition is
-//! written, so that no rule is taken and not held. The cost of a rule is not estimated in advance, only bounded when it runs.
+//! Not everything that Kubernetes knows is known here: what is not (`transformMap`, `transformMapEntry`) is refused when the
+//! definition is written, so that no rule is taken and not held. The cost of a rule is not estimated in advance, only bounded
+//! when it runs.
 
 mod budget;
 mod check;
@@ -18,6 +19,7 @@ mod lists;
 mod program;
 mod rule;
 mod signatures;
+mod two_variables;
 mod types;
 mod value;
 mod walk;

@@ -8,7 +8,7 @@ use super::budget::{self, Budget};
 use super::check::{self, Problem};
 use super::library::{ENV, literal_problem};
 use super::types::Ty;
-use super::walk;
+use super::{two_variables, walk};
 
 /// Lines longer than this are not shown below a problem.
 const MAX_SHOWN_LINE: usize = 16384;
@@ -58,6 +58,7 @@ impl Program {
         if !problems.is_empty() {
             return Err(list(source, &info, problems));
         }
+        two_variables::lower(&mut expression);
         budget::instrument(&mut expression, &checked.types);
         Ok(Self { expression, ty: checked.ty, uses_old: checked.uses_old })
     }

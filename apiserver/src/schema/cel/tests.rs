@@ -89,6 +89,9 @@ fn rules_see_values_as_their_schema_types_them() {
         "!format.dns1123Label().validate('abc').hasValue() && format.dns1123Label().validate('A').value().size() == 1",
         "semver('1.10.0').isGreaterThan(semver('1.9.0')) && isSemver('1.0.0') && !isSemver('1.0') && semver('v1.2', true).minor() == 2",
         "[1, 2, 2].distinct().size() == 2 && [[1], [2]].flatten() == [1, 2] && ['b', 'a'].sort()[0] == 'a'",
+        "self.list.all(i, v, i < 2 && v != '') && self.list.exists(i, v, i == 1 && v == 'b') && self.list.exists_one(i, v, i == 0)",
+        "self.labels.all(k, v, k == 'k-1' && v == 'v') && self.list.transformList(i, v, v + string(i)) == ['a0', 'b1']",
+        "self.list.transformList(i, v, i > 0, self.list.map(i, i + v)) == [['ab', 'bb']]",
         "1 < 1.5 && 2u > 1 && double(3) == 3.0 && string(1) == '1' && dyn(1) == 1.0",
         "(1 / 0 == 1) || true",
     ] {
@@ -229,7 +232,14 @@ fn rules_that_make_no_sense_are_refused_where_they_stand() {
             "self.n.all(x, true)",
             "1:5: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)\n | self.n.all(x, true)\n | ....^",
         ),
-        ("self.list.all(i, v, true)", "1:14: undeclared reference to 'all' (in container '')"),
+        (
+            "self.labels.transformMap(k, v, v).size() > 0",
+            "1:25: undeclared reference to 'transformMap' (in container '')",
+        ),
+        (
+            "self.list.all(i, v, v > i)",
+            "1:23: found no matching overload for '_>_' applied to '(string, int)'",
+        ),
     ];
     for (rule, expected) in table {
         let found = problem(json!({"rule": rule, "message": "m"}));

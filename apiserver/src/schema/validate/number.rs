@@ -35,10 +35,20 @@ pub(super) fn limits(limits: &Limits, number: &Number, path: &str) -> Vec<FieldE
     let mut fail = |rule: String| {
         errors.push(FieldError::invalid(path, number.clone(), about(path, format_args!("{rule}"))));
     };
-    if let Some(factor) = &limits.multiple_of
-        && !is_multiple(number, factor)
-    {
-        fail(format!("should be a multiple of {}", show(factor)));
+    if let Some(factor) = &limits.multiple_of {
+        // Of a factor with a fraction, whole numbers are held to its whole part, as in Kubernetes.
+        let whole = number.as_i128().and(factor.as_f64()).map(|factor| factor.trunc() as i64);
+        match whole {
+            Some(factor) if factor <= 0 => {
+                let message = format!("factor MultipleOf declared for {path} must be positive: {factor}");
+                return vec![FieldError::invalid(path, factor, message)];
+            }
+            Some(whole) if !is_multiple(number, &whole.into()) => {
+                fail(format!("should be a multiple of {whole}"));
+            }
+            None if !is_multiple(number, factor) => fail(format!("should be a multiple of {}", show(factor))),
+            _ => {}
+        }
     }
     if let Some(maximum) = &limits.maximum {
         match compare(number, maximum) {

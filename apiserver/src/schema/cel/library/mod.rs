@@ -14,7 +14,7 @@ use cel::common::types::{CelBool, CelInt, CelString, DYN_TYPE};
 use cel::common::value::{CowVal, FromVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, extensions};
 
-use super::budget;
+use super::{budget, two_variables};
 
 /// The environment that every rule is read and evaluated in.
 pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -30,6 +30,7 @@ fn extend(env: &mut Env) -> Result<(), DeclarationError> {
     extensions::strings(env)?;
     extensions::lists(env)?;
     budget::register(env)?;
+    two_variables::register(env)?;
     strings::register(env)?;
     lists::register(env)?;
     url::register(env)?;
