@@ -56,7 +56,8 @@ impl Normaliser {
         for (pattern, mark) in &patterns.rules {
             text = pattern.replace_all(&text, *mark).into_owned();
         }
-        let lines: Vec<String> = text.lines().filter(|line| !of_a_controller(line)).map(columns).collect();
+        let told = |line: &&str| !of_a_controller(line) && !of_the_client(line);
+        let lines: Vec<String> = text.lines().filter(told).map(columns).collect();
         lines.join("\n")
     }
 }
@@ -64,6 +65,11 @@ impl Normaliser {
 /// What controllers put into every namespace, which the embedded server has not.
 fn of_a_controller(line: &str) -> bool {
     line.trim_start_matches("configmap/").split_whitespace().next() == Some("kube-root-ca.crt")
+}
+
+/// What client-go remarks on how its watches ended, which depends on the time it took.
+fn of_the_client(line: &str) -> bool {
+    line.starts_with("I<log>]") || line.starts_with("W<log>]")
 }
 
 /// The line with its indentation, and two spaces wherever there are more.
