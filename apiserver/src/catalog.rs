@@ -55,6 +55,8 @@ pub struct Resource {
     pub document: Option<Arc<Value>>,
     /// Whether it comes from a CustomResourceDefinition.
     pub custom: bool,
+    /// What clients are warned of, where the version is deprecated.
+    pub deprecation: Option<Arc<str>>,
     /// What it is stored under, where that is another resource: events are one thing in two groups.
     pub stored_as: GroupResource,
     /// How stored objects become objects of this version.
@@ -66,7 +68,8 @@ pub struct Resource {
 pub enum Conversion {
     /// They are the same.
     None,
-    /// Several versions are served, which differ in `apiVersion` only; objects are stored with this one.
+    /// There are or were several schemas; objects are stored with this version. What is stored is served with the fields
+    /// and the defaults of the schema that it is asked for by.
     ApiVersion(Arc<str>),
     /// Stored as core events, served as `events.k8s.io`.
     Events,
@@ -132,7 +135,10 @@ impl Resource {
         let served = versions.iter().filter(|version| version["served"].as_bool() == Some(true));
         let stored = versions.iter().find(|version| version["storage"].as_bool() == Some(true));
         let conversion = match stored.and_then(|version| version["name"].as_str()) {
-            Some(stored) if versions.len() > 1 => Conversion::ApiVersion(format!("{group}/{stored}").into()),
+            // What was stored before the schema changed is served by the schema of today.
+            Some(stored) if versions.len() > 1 || crd["metadata"]["generation"].as_i64() > Some(1) => {
+                Conversion::ApiVersion(format!("{group}/{stored}").into())
+            }
             _ => Conversion::None,
         };
         served
@@ -163,6 +169,7 @@ impl Resource {
                     schema: Arc::new(schema.unwrap_or_else(|| Schema::untyped().clone())),
                     document: document.cloned().map(Arc::new),
                     custom: true,
+                    deprecation: deprecation(version, &group, &kind),
                     stored_as: GroupResource { group: group.clone(), resource: plural.clone() },
                     conversion: conversion.clone(),
                 })
@@ -257,6 +264,16 @@ fn version_order(version: &str) -> (u8, std::cmp::Reverse<u32>, std::cmp::Revers
 
 fn strings(value: Option<&Value>) -> Vec<Arc<str>> {
     value.and_then(Value::as_array).into_iter().flatten().filter_map(|v| v.as_str().map(Arc::from)).collect()
+}
+
+/// The warning of a deprecated version: what the definition says, or that it is deprecated.
+fn deprecation(version: &Value, group: &str, kind: &str) -> Option<Arc<str>> {
+    if version["deprecated"] != true {
+        return None;
+    }
+    let name = version["name"].as_str().unwrap_or_default();
+    let usual = || format!("{group}/{name} {kind} is deprecated");
+    Some(version["deprecationWarning"].as_str().map_or_else(usual, str::to_owned).into())
 }
 
 fn selectable(version: &Value) -> Vec<Arc<str>> {

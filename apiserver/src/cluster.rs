@@ -168,32 +168,29 @@ impl Inner {
         *known = current;
     }
 
-    /// The name in a definition that another definition of its group, or a built-in kind, already has.
-    pub(crate) fn name_conflict(&self, definition: &Value) -> Option<String> {
-        let names = |names: &Value| -> Vec<String> {
-            let single = ["plural", "singular", "kind", "listKind"]
-                .into_iter()
-                .filter_map(|field| names[field].as_str());
-            let short = names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            single.chain(short).map(str::to_owned).collect()
-        };
-        let (own, group) = (definition["metadata"]["name"].as_str(), definition["spec"]["group"].as_str());
-        let group = group.unwrap_or_default();
-        let wanted = names(&definition["spec"]["names"]);
+    /// The names that other definitions of a definition's group have.
+    pub(crate) fn taken_names(&self, definition: &Value) -> registry::TakenNames {
+        let (own, group) = (&definition["metadata"]["name"], &definition["spec"]["group"]);
+        let mut taken = registry::TakenNames::default();
         let catalog = self.store.catalog();
-        for resource in catalog.all().filter(|resource| &*resource.group == group) {
-            if own == Some(&format!("{}.{}", resource.plural, resource.group)) {
+        let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        else {
+            return taken;
+        };
+        let stored = self.store.list(&definitions.stored_as, &ListQuery::latest(None));
+        for object in stored.map(|snapshot| snapshot.objects).unwrap_or_default() {
+            let Ok(other) = serde_json::from_slice::<Value>(&object.body.bytes()) else { continue };
+            if other["metadata"]["name"] == *own || other["spec"]["group"] != *group {
                 continue;
             }
-            let taken = [&resource.plural, &resource.singular, &resource.kind, &resource.list_kind];
-            let taken = taken.into_iter().chain(&resource.short_names);
-            if let Some(name) =
-                taken.into_iter().find(|taken| wanted.iter().any(|wanted| **wanted == ***taken))
-            {
-                return Some(format!("{name:?} is already in use"));
-            }
+            let names = &other["status"]["acceptedNames"];
+            let name = |field: &str| names[field].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+            let short = names["shortNames"].as_array().into_iter().flatten();
+            taken.resources.extend(["plural", "singular"].into_iter().filter_map(name));
+            taken.resources.extend(short.filter_map(Value::as_str).map(str::to_owned));
+            taken.kinds.extend(["kind", "listKind"].into_iter().filter_map(name));
         }
-        None
+        taken
     }
 
     fn create_namespaces(&self) {

@@ -9,7 +9,6 @@ use crate::{Resource, catalog::Conversion};
 pub(crate) fn to_served(resource: &Resource, body: Bytes) -> Bytes {
     match &resource.conversion {
         Conversion::None => body,
-        Conversion::ApiVersion(stored) if **stored == *resource.api_version() => body,
         Conversion::ApiVersion(_) | Conversion::Events => match serde_json::from_slice::<Value>(&body) {
             Ok(value) => Bytes::from(value_to_served(resource, value).to_string()),
             Err(_) => body,
@@ -23,6 +22,8 @@ pub(crate) fn value_to_served(resource: &Resource, mut value: Value) -> Value {
         Conversion::None => value,
         Conversion::ApiVersion(_) => {
             value["apiVersion"] = resource.api_version().into();
+            resource.schema.prune(&mut value);
+            resource.schema.apply_defaults(&mut value);
             value
         }
         Conversion::Events => rename(value, "events.k8s.io/v1", &EVENT_FIELDS, |(core, new)| (core, new)),

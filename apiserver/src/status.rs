@@ -3,15 +3,19 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::{CommitError, GroupResource, SourceError, schema::FieldError};
+
+/// How many warnings a response carries at most.
+const MAX_WARNINGS: usize = 10;
 
 /// One reason among several, usually about one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldManagerConflict`, ...
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// For people.
     pub message: String,
@@ -31,6 +35,8 @@ pub struct Status {
     pub message: String,
     /// The object concerned.
     pub details: Box<Details>,
+    /// What the client is warned of beside.
+    pub warnings: Vec<String>,
 }
 
 /// What a [`Status`] is about.
@@ -55,6 +61,9 @@ pub struct Details {
     /// When to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// Shown even where there is nothing to say, as in answers that no object gave.
+    #[serde(skip)]
+    pub shown: bool,
 }
 
 impl Details {
@@ -71,7 +80,19 @@ impl Details {
 impl Status {
     /// A status without details.
     pub fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code: code.as_u16(), reason, message: message.into(), details: Box::default() }
+        Self {
+            code: code.as_u16(),
+            reason,
+            message: message.into(),
+            details: Box::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The same status with warnings beside it.
+    #[must_use]
+    pub fn warning(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// 404 for an object.
@@ -85,7 +106,14 @@ impl Status {
 
     /// 404 for a path.
     pub fn no_such_resource() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        Self::generic(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// An answer that no object gave: its details are there and say nothing.
+    pub(crate) fn generic(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        let mut status = Self::new(code, reason, message);
+        status.details.shown = true;
+        status
     }
 
     /// 409: the name is taken.
@@ -162,7 +190,8 @@ impl Status {
         let causes = errors.iter().map(|error| Cause {
             reason: error.kind.cause_reason().to_owned(),
             message: error.body(),
-            field: error.path.clone(),
+            // What is about the whole object has no path, which Kubernetes spells like this.
+            field: if error.path.is_empty() { "<nil>".to_owned() } else { error.path.clone() },
         });
         Self::invalid(group, kind, name, causes.collect())
     }
@@ -170,7 +199,7 @@ impl Status {
     /// 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+        Self::generic(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
     /// 415, naming what would have been accepted.
@@ -282,6 +311,17 @@ impl From<CommitError> for Status {
     }
 }
 
+/// Adds warnings to a response; of many the first.
+pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+    for warning in warnings.iter().take(MAX_WARNINGS) {
+        // 299 is "miscellaneous persistent warning"; kubectl prints the text.
+        let escaped = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
+            headers.append(header::WARNING, value);
+        }
+    }
+}
+
 impl IntoResponse for Status {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -289,6 +329,7 @@ impl IntoResponse for Status {
         if let Some(seconds) = self.details.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        warn(response.headers_mut(), &self.warnings);
         response
     }
 }

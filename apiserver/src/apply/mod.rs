@@ -287,7 +287,8 @@ fn record(
         if let Some(previous) = managed.0.get(&id) {
             entry.change_fields(|fields| fields.absorb(previous.fields()));
         }
-        entry.time = Some(stamp(now));
+        // What came in as a Scale is recorded without a time.
+        entry.time = Some(stamp(now)).filter(|_| endpoint.subresource != Some("scale"));
         managed.0.insert(id, entry);
     }
     managed.cap_updates();

@@ -28,6 +28,7 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
             fill(Some(object_at(object, "status")), "phase", "Pending");
         }
         ("", "Node") => {
+            node(object);
             if let Some(capacity) = object.pointer("/status/capacity").cloned() {
                 fill(object.get_mut("status"), "allocatable", capacity);
             }
@@ -50,6 +51,9 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
 }
 
 fn pod(object: &mut Value) {
+    if let Some(status) = object.get_mut("status") {
+        pod_status(status);
+    }
     let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     fill(Some(spec), "dnsPolicy", "ClusterFirst");
     fill(Some(spec), "restartPolicy", "Always");
@@ -74,6 +78,49 @@ fn pod(object: &mut Value) {
     }
 }
 
+/// Fields of a node that are written whether they say something or not, and the list beside the one network.
+fn node(object: &mut Value) {
+    if let Some(network) = object.pointer("/spec/podCIDR").filter(|network| network.is_string()).cloned() {
+        fill(object.get_mut("spec"), "podCIDRs", json!([network]));
+    }
+    let status = object_at(object, "status");
+    fill(Some(object_at(object_at(status, "daemonEndpoints"), "kubeletEndpoint")), "Port", 0);
+    conditions(status, &["lastHeartbeatTime", "lastTransitionTime"]);
+    let info = object_at(status, "nodeInfo");
+    for (field, value) in super::typed::node_info() {
+        fill(Some(info), &field, value);
+    }
+}
+
+/// Conditions have times that are written even when they are not set, and no empty texts.
+fn conditions(status: &mut Value, times: &[&str]) {
+    for condition in list_mut(status.get_mut("conditions")) {
+        for time in times {
+            fill(Some(condition), time, Value::Null);
+        }
+        if let Value::Object(fields) = condition {
+            fields.retain(|name, value| value != "" || !matches!(name.as_str(), "reason" | "message"));
+        }
+    }
+}
+
+/// Fields of a pod's status that are written whether they say something or not.
+fn pod_status(status: &mut Value) {
+    conditions(status, &["lastProbeTime", "lastTransitionTime"]);
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        for container in list_mut(status.get_mut(list)) {
+            for field in ["state", "lastState"] {
+                fill(Some(container), field, json!({}));
+            }
+            for field in ["image", "imageID"] {
+                fill(Some(container), field, "");
+            }
+            fill(Some(container), "ready", false);
+            fill(Some(container), "restartCount", 0);
+        }
+    }
+}
+
 fn namespace(object: &mut Value) {
     if let Some(name) = object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned)
         && !name.is_empty()
@@ -81,7 +128,9 @@ fn namespace(object: &mut Value) {
         let metadata = object_at(object, "metadata");
         set(object_at(metadata, "labels"), "kubernetes.io/metadata.name", name);
     }
-    fill(Some(object_at(object, "status")), "phase", "Active");
+    let status = object_at(object, "status");
+    fill(Some(status), "phase", "Active");
+    conditions(status, &["lastTransitionTime"]);
 }
 
 fn service(object: &mut Value) {
@@ -305,7 +354,8 @@ mod tests {
             "",
             "Node",
             json!({"status": {"capacity": {"cpu": "1"}}}),
-            &json!({"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}}}),
+            &json!({"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"},
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": super::super::typed::node_info()}}),
         );
         assert_default(
             "",

@@ -7,7 +7,8 @@ mod defaults;
 #[cfg(test)]
 mod generate;
 mod protobuf;
-mod quantity;
+pub(crate) mod quantity;
+mod typed;
 mod validate;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,10 @@ use crate::schema::{Schema, parse_components};
 
 pub use defaults::default;
 pub use protobuf::{MEDIA_TYPE as PROTOBUF, ProtobufError, decode_protobuf};
+pub(crate) use quantity::quantity;
+pub(crate) use typed::json_kind;
+pub use typed::{empty, mismatch, tidy};
+pub(crate) use validate::container::image as validate_image;
 pub use validate::validate;
 
 /// A group, a version and a kind.
@@ -82,6 +87,9 @@ fn lenient(components: &Map<String, Value>) -> Map<String, Value> {
     for (name, component) in &mut components {
         if let Some(component) = component.as_object_mut() {
             component.remove("required");
+            if name.ends_with(".meta.v1.Time") || name.ends_with(".meta.v1.MicroTime") {
+                component.insert("nullable".into(), true.into());
+            }
             if name.ends_with(".resource.Quantity") {
                 component.insert("format".into(), "quantity".into());
             }

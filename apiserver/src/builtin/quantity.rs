@@ -4,6 +4,8 @@ use serde_json::Value;
 
 /// Digits after the point of a billionth, the finest amount Kubernetes tells apart.
 const SCALE_DIGITS: i32 = 9;
+/// Billionths in one.
+const ONE: i128 = 1_000_000_000;
 /// Exponents beyond this are larger than any amount there is.
 const MAX_EXPONENT: i32 = 27;
 
@@ -43,6 +45,43 @@ fn parse(text: &str) -> Option<i128> {
     Some(if negative { -amount } else { amount })
 }
 
+/// Suffixes of thousands, from billionths on.
+const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+/// Suffixes of 1024, from one on.
+const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/// The amount as Kubernetes writes it: the largest suffix of its family with which it is a whole number.
+pub(crate) fn canonical(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let amount = parse(&text)?;
+    if text.ends_with('i') && amount.abs() >= 1024 * ONE {
+        let mut whole = amount / ONE + amount.signum() * i128::from(amount % ONE != 0);
+        let mut power = 0;
+        while whole % 1024 == 0 && power + 1 < BINARY.len() {
+            whole /= 1024;
+            power += 1;
+        }
+        return Some(format!("{whole}{}", BINARY[power]));
+    }
+    let (mut amount, mut power) = (amount, 0);
+    while amount != 0 && amount % 1000 == 0 && power + 1 < DECIMAL.len() {
+        amount /= 1000;
+        power += 1;
+    }
+    let exponential =
+        text.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')).ends_with(['e', 'E']);
+    Some(match DECIMAL[power] {
+        _ if amount == 0 => "0".to_owned(),
+        "" => amount.to_string(),
+        _ if exponential => format!("{amount}e{}", 3 * power as i32 - SCALE_DIGITS),
+        suffix => format!("{amount}{suffix}"),
+    })
+}
+
 /// A suffix as a factor and a power of ten.
 fn suffix_of(suffix: &str) -> Option<(i128, i32)> {
     let binary = |power: u32| Some((1_i128 << (10 * power), 0));
@@ -76,8 +115,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Billionths in one.
-    const SCALE: i128 = 1_000_000_000;
+    const SCALE: i128 = ONE;
+
+    #[test]
+    fn amounts_are_written_in_their_shortest_form() {
+        for (given, expected) in [
+            (json!("1000m"), "1"),
+            (json!("1024Mi"), "1Gi"),
+            (json!("512Ki"), "512Ki"),
+            (json!("0.5Ki"), "512"),
+            (json!("1.5Gi"), "1536Mi"),
+            (json!(0.5), "500m"),
+            (json!(2000), "2k"),
+            (json!("1e3"), "1e3"),
+            (json!("0"), "0"),
+            (json!("-1"), "-1"),
+        ] {
+            assert_eq!(canonical(&given).as_deref(), Some(expected), "{given}");
+        }
+    }
 
     #[test]
     fn quantities_compare_across_their_spellings() {

@@ -1,6 +1,6 @@
 //! The rules of built-in kinds, in the words of a Kubernetes API server.
 
-mod container;
+pub(crate) mod container;
 mod pod;
 mod storage;
 

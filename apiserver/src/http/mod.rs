@@ -30,8 +30,9 @@ use self::{
     query::{ListOptions, Params},
 };
 use crate::{
-    Catalog, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
+    Catalog, Cause, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
     openapi::{Documents, Operations},
+    status::warn,
     write::scale_of,
 };
 
@@ -121,13 +122,24 @@ struct Counted {
     verb: &'static str,
     resource: Arc<str>,
     subresource: Arc<str>,
+    /// What every client of a deprecated version is told.
+    deprecation: Option<Arc<str>>,
 }
 
 async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {
     let mut counted = Counted::default();
     let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let user_agent = server.options.metrics.user_agent(agent);
-    let response = server.answer(request, &mut counted).await.unwrap_or_else(IntoResponse::into_response);
+    let mut response = server.answer(request, &mut counted).await.unwrap_or_else(IntoResponse::into_response);
+    if let Some(deprecation) = &counted.deprecation {
+        let headers = response.headers_mut();
+        let others: Vec<_> = headers.get_all(header::WARNING).iter().cloned().collect();
+        headers.remove(header::WARNING);
+        warn(headers, &[deprecation.to_string()]);
+        for other in others {
+            headers.append(header::WARNING, other);
+        }
+    }
     server.options.metrics.record(RequestLabels {
         verb: counted.verb,
         resource: counted.resource,
@@ -142,17 +154,25 @@ impl Server {
     async fn answer(&self, request: Request, counted: &mut Counted) -> Result<Response, Status> {
         let (parts, body) = request.into_parts();
         let catalog = self.source.catalog();
-        let address = match Target::parse(parts.uri.path()) {
+        let mut address = match Target::parse(parts.uri.path()) {
             Target::Resource(address) => address,
             Target::Unknown => return Err(Status::no_such_resource()),
             _ if parts.method != Method::GET => return Err(Status::method_not_allowed()),
             target => return self.discover(&catalog, &target, &parts),
         };
+        if address.group.is_empty() && address.plural == "bindings" && address.name.is_none() {
+            if parts.method != Method::POST {
+                return Err(Status::method_not_allowed());
+            }
+            "pods".clone_into(&mut address.plural);
+            address.subresource = Some("binding".to_owned());
+        }
         let resource = catalog
             .find(&address.group, &address.version, &address.plural)
             .ok_or_else(Status::no_such_resource)?
             .clone();
         counted.resource = resource.plural.clone();
+        counted.deprecation.clone_from(&resource.deprecation);
         counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
         let params = Params::parse(&parts.uri)?;
         counted.verb = verb(&parts.method, &address, &params)?;
@@ -189,7 +209,7 @@ impl Server {
                 None => list::get(&*self.source, resource, &key, &presenter),
                 Some("status") if resource.status => list::get(&*self.source, resource, &key, &presenter),
                 Some("scale") if resource.scale.is_some() => self.scale(resource, &key),
-                Some(other) => Err(unknown_subresource(resource, other)),
+                Some(other) => Err(refused_subresource(resource, other, name)),
             };
         }
         let options = ListOptions::parse(params)?;
@@ -207,6 +227,13 @@ impl Server {
         let object = self.source.get(&resource.stored_as, key)?;
         let object = object.ok_or_else(|| Status::not_found(&resource.group_resource(), &key.name))?;
         let value: Value = serde_json::from_slice(&object.body.bytes()).map_err(Status::internal)?;
+        if value.pointer(&paths.spec_replicas.replace('.', "/")).is_none() {
+            let problem = format!("the spec replicas field {:?} does not exist", paths.spec_replicas);
+            let mut status = Status::internal(&problem);
+            let cause = Cause { reason: String::new(), message: problem, field: String::new() };
+            status.details.causes.push(cause);
+            return Err(status);
+        }
         Ok(list::json(StatusCode::OK, scale_of(paths, &value).to_string()))
     }
 
@@ -296,20 +323,25 @@ fn key(resource: &Resource, address: &Address, name: &str) -> Result<Key, Status
     }
 }
 
-/// Sub-resources that Kubernetes has and this server does not are 501; others do not exist.
-fn unknown_subresource(resource: &Resource, name: &str) -> Status {
+/// Why a sub-resource does not take a verb: it is 405 where it takes another, 501 where Kubernetes has it and this server
+/// has not, and 404 otherwise.
+fn refused_subresource(resource: &Resource, name: &str, of: &str) -> Status {
+    let (scaled, group, plural) = (resource.scale.is_some(), &*resource.group, &*resource.plural);
+    let taken = match name {
+        "status" => resource.status,
+        "scale" => scaled,
+        "binding" | "eviction" => group.is_empty() && plural == "pods",
+        "finalize" => group.is_empty() && plural == "namespaces",
+        _ => false,
+    };
+    if taken {
+        return Status::method_not_allowed();
+    }
+    if resource.custom {
+        return Status::not_found(&resource.group_resource(), of);
+    }
     let known: &[&str] = match (&*resource.group, &*resource.plural) {
-        ("", "pods") => &[
-            "attach",
-            "binding",
-            "ephemeralcontainers",
-            "eviction",
-            "exec",
-            "log",
-            "portforward",
-            "proxy",
-            "resize",
-        ],
+        ("", "pods") => &["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy", "resize"],
         ("", "serviceaccounts") => &["token"],
         ("", "nodes" | "services") => &["proxy"],
         _ => &[],

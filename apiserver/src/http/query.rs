@@ -5,7 +5,11 @@ use std::time::Duration;
 use axum::extract::Query;
 use http::Uri;
 
-use crate::Status;
+use crate::{
+    Status,
+    patch::go_format,
+    schema::{ErrorKind, FieldError},
+};
 
 /// Query parameters as they came, decoded. A repeated one counts once, the first.
 #[derive(Debug, Clone, Default)]
@@ -151,48 +155,96 @@ pub(crate) struct WriteOptions {
     pub(crate) force: bool,
 }
 
+/// Which request options belong to; what they may say depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OptionsOf {
+    Create,
+    Update,
+    Patch,
+    Apply,
+    Delete,
+}
+
+impl OptionsOf {
+    /// The kind that Kubernetes reads them as.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Create => "CreateOptions",
+            Self::Update => "UpdateOptions",
+            Self::Patch | Self::Apply => "PatchOptions",
+            Self::Delete => "DeleteOptions",
+        }
+    }
+}
+
 /// The longest field manager name.
 const MANAGER_LENGTH: usize = 128;
 
 impl WriteOptions {
     /// Reads options; without `fieldManager` the first part of the user agent stands in, as in Kubernetes.
-    pub(crate) fn parse(params: &Params, user_agent: &str) -> Result<Self, Status> {
+    pub(crate) fn parse(params: &Params, user_agent: &str, of: OptionsOf) -> Result<Self, Status> {
         let given = params.get("fieldManager");
         let manager = given.map_or_else(
             || user_agent.split('/').next().unwrap_or_default().chars().take(MANAGER_LENGTH).collect(),
             str::to_owned,
         );
-        if manager.len() > MANAGER_LENGTH {
-            return Err(invalid_options(&format!(
-                "fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes"
-            )));
+        let mut errors = Vec::new();
+        match of {
+            OptionsOf::Apply if given.is_none() => {
+                errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+            }
+            OptionsOf::Patch if params.get("force").is_some() => {
+                errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+            }
+            _ => {}
         }
+        errors.extend(check_manager(&manager));
+        let (dry_run, error) = dry_run(params.all("dryRun"));
+        errors.extend(error);
         let validation = match params.get("fieldValidation") {
             None | Some("Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
             Some("Strict") => FieldValidation::Strict,
             Some(other) => {
-                return Err(invalid_options(&format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                errors.push(FieldError::not_supported("fieldValidation", other, supported));
+                FieldValidation::Warn
             }
         };
-        Ok(Self { dry_run: dry_run(params.all("dryRun"))?, manager, validation, force: params.flag("force") })
+        match errors.as_slice() {
+            [] => Ok(Self { dry_run, manager, validation, force: params.flag("force") }),
+            errors => Err(invalid(of.kind(), errors)),
+        }
     }
 }
 
-/// Reads `dryRun`, whose only value is `All`.
-pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, Status> {
-    let mut dry = false;
-    for value in values.filter(|value| !value.is_empty()) {
-        if value != "All" {
-            return Err(invalid_options(&format!(
-                "dryRun: Unsupported value: {value:?}: supported values: \"All\""
-            )));
-        }
-        dry = true;
+/// What a field manager's name may be: short and printable.
+fn check_manager(manager: &str) -> Option<FieldError> {
+    if manager.len() > MANAGER_LENGTH {
+        return Some(FieldError::too_long("fieldManager", MANAGER_LENGTH as u64));
     }
-    Ok(dry)
+    let (position, bad) = manager.chars().enumerate().find(|(_, c)| c.is_control())?;
+    let message = format!("invalid character U+{:04X} (at position {position})", bad as u32);
+    Some(FieldError::new(
+        "fieldManager",
+        ErrorKind::Invalid,
+        format!("{}: {message}", go_format::quoted(manager)),
+        None,
+    ))
+}
+
+/// Reads `dryRun`, whose only value is `All`.
+pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> (bool, Option<FieldError>) {
+    let values: Vec<&str> = values.filter(|value| !value.is_empty()).collect();
+    if values.iter().all(|value| *value == "All") {
+        return (!values.is_empty(), None);
+    }
+    (true, Some(FieldError::not_supported("dryRun", values, ["All"])))
+}
+
+/// 422 about the options of a write.
+pub(crate) fn invalid(kind: &str, errors: &[FieldError]) -> Status {
+    Status::invalid_fields("meta.k8s.io", kind, "", errors)
 }
 
 /// 422 about the options rather than an object.
@@ -246,7 +298,8 @@ mod tests {
     fn the_user_agent_names_the_manager_when_nobody_else_does() {
         let uri = Uri::from_static("/x?dryRun=All");
         let options =
-            WriteOptions::parse(&Params::parse(&uri).expect("params"), "kubectl/v1.32").expect("options");
+            WriteOptions::parse(&Params::parse(&uri).expect("params"), "kubectl/v1.32", OptionsOf::Create)
+                .expect("options");
         assert_eq!(options.manager, "kubectl");
         assert!(options.dry_run);
     }

@@ -7,25 +7,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{Method, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use super::{
     accept, key, list,
     path::Address,
     present::{ListMeta, Presenter},
-    query::{ListOptions, Params, WriteOptions},
-    unknown_subresource,
+    query::{ListOptions, OptionsOf, Params, WriteOptions},
+    refused_subresource,
 };
 use crate::{
     Key, Resource, Status, cluster,
-    write::{self, DeleteOptions, JSON_PATCHES, PatchKind, Target, Written, scale_of},
+    registry::text,
+    status::warn,
+    write::{self, CUSTOM_PATCHES, DeleteOptions, PatchKind, Target, Written, scale_of},
 };
 
 /// The largest request body: what etcd, and so Kubernetes, would take.
 const MAX_BODY: usize = 3 * 1024 * 1024;
-/// How many warnings a response carries at most.
-const MAX_WARNINGS: usize = 10;
 
 /// A request that writes.
 pub(super) struct Request<'a> {
@@ -41,7 +41,8 @@ impl Request<'_> {
     pub(super) async fn answer(&self, verb: &str, body: Body) -> Result<Response, Status> {
         let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| Status::too_large(MAX_BODY))?;
         let agent = self.parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let options = WriteOptions::parse(self.params, agent.unwrap_or_default())?;
+        let of = self.options_of(verb)?;
+        let options = WriteOptions::parse(self.params, agent.unwrap_or_default(), of)?;
         let target = self.target(&options)?;
         match verb {
             "create" => self.create(&target, &body),
@@ -49,6 +50,28 @@ impl Request<'_> {
             "delete" => self.delete(&target, &body),
             _ => self.delete_collection(&body),
         }
+    }
+
+    /// What kind of options a request has.
+    fn options_of(&self, verb: &str) -> Result<OptionsOf, Status> {
+        Ok(match verb {
+            "create" => OptionsOf::Create,
+            "update" => OptionsOf::Update,
+            "patch" if self.patch_kind()? == PatchKind::Apply => OptionsOf::Apply,
+            "patch" => OptionsOf::Patch,
+            _ => OptionsOf::Delete,
+        })
+    }
+
+    fn patch_kind(&self) -> Result<PatchKind, Status> {
+        let refused = || {
+            if self.resource.custom {
+                return Status::unsupported_media_type(&CUSTOM_PATCHES);
+            }
+            let message = "415: Unsupported Media Type";
+            Status::generic(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+        };
+        PatchKind::of(&write::media_type(&self.parts.headers)).ok_or_else(refused)
     }
 
     fn target<'b>(&'b self, options: &'b WriteOptions) -> Result<Target<'b>, Status> {
@@ -70,13 +93,16 @@ impl Request<'_> {
         let pods = self.resource.group.is_empty() && &*self.resource.plural == "pods";
         match subresource {
             "binding" if pods => {
-                self.cluster.bind(target, &write::decode(&self.parts.headers, body)?.value)?;
+                let binding = write::decode(&self.parts.headers, body)?.value;
+                // A binding may be sent to its collection, and then names the pod itself.
+                let name = self.address.name.as_deref().unwrap_or_else(|| text(&binding, "/metadata/name"));
+                let key = Key { name: name.into(), ..target.key.clone() };
+                self.cluster.bind(&Target { key, ..*target }, &binding)?;
             }
             "eviction" if pods => {
                 self.cluster.evict(target, &write::decode(&self.parts.headers, body)?.value)?;
             }
-            "status" | "scale" => return Err(Status::method_not_allowed()),
-            other => return Err(unknown_subresource(self.resource, other)),
+            other => return Err(self.refuse(other)),
         }
         let mut success = Status::new(StatusCode::CREATED, "", "").to_json();
         success["code"] = 201.into();
@@ -84,23 +110,13 @@ impl Request<'_> {
     }
 
     fn change(&self, target: &Target<'_>, body: &[u8]) -> Result<Response, Status> {
-        let kind = if self.parts.method == Method::PATCH {
-            let media_type = write::media_type(&self.parts.headers);
-            Some(PatchKind::of(&media_type).ok_or_else(|| Status::unsupported_media_type(&JSON_PATCHES))?)
-        } else {
-            None
-        };
-        if kind == Some(PatchKind::Apply) && self.params.get("fieldManager").is_none() {
-            let problem = "fieldManager: Required value: is required for apply patch";
-            return Err(super::query::invalid_options(problem));
-        }
+        let kind = if self.parts.method == Method::PATCH { Some(self.patch_kind()?) } else { None };
         match target.subresource {
             None => {}
             Some("status") if self.resource.status => {}
-            Some("finalize") if self.resource.group.is_empty() && &*self.resource.plural == "namespaces" => {}
+            Some("finalize") if is_namespaces(self.resource) && kind.is_none() => {}
             Some("scale") if self.resource.scale.is_some() => return self.change_scale(target, kind, body),
-            Some("binding" | "eviction") => return Err(Status::method_not_allowed()),
-            Some(other) => return Err(unknown_subresource(self.resource, other)),
+            Some(other) => return Err(self.refuse(other)),
         }
         let written = match kind {
             Some(kind) => self.cluster.patch(target, kind, body)?,
@@ -123,10 +139,7 @@ impl Request<'_> {
 
     fn delete(&self, target: &Target<'_>, body: &[u8]) -> Result<Response, Status> {
         if let Some(subresource) = target.subresource {
-            return Err(match subresource {
-                "status" | "scale" | "finalize" => Status::method_not_allowed(),
-                other => unknown_subresource(self.resource, other),
-            });
+            return Err(self.refuse(subresource));
         }
         let options = self.delete_options(body)?;
         let deleted = self.cluster.delete(self.resource, &target.key, &options)?;
@@ -139,18 +152,21 @@ impl Request<'_> {
     }
 
     fn delete_collection(&self, body: &[u8]) -> Result<Response, Status> {
-        let namespaces = self.resource.group.is_empty() && &*self.resource.plural == "namespaces";
-        if namespaces || (self.resource.namespaced && self.address.namespace.is_none()) {
+        if is_namespaces(self.resource) || (self.resource.namespaced && self.address.namespace.is_none()) {
             return Err(Status::method_not_allowed());
         }
         let options = self.delete_options(body)?;
         let listed = ListOptions::parse(self.params)?;
         let selector = list::selector(self.resource, &listed.labels, &listed.fields)?;
-        let objects = self.cluster.select(self.resource, self.address.namespace.as_deref(), &selector)?;
-        let deleted = self.cluster.delete_collection(self.resource, &objects, &options)?;
-        let version = deleted.iter().map(|object| object.version).max().unwrap_or_default();
-        let meta = ListMeta { version, ..ListMeta::default() };
+        let found = self.cluster.select(self.resource, self.address.namespace.as_deref(), &selector)?;
+        let deleted = self.cluster.delete_collection(self.resource, &found.objects, &options)?;
+        let meta = ListMeta { version: found.version, ..ListMeta::default() };
         Ok(list::respond(self.presenter()?, meta, deleted))
+    }
+
+    /// Why a sub-resource does not take this verb.
+    fn refuse(&self, subresource: &str) -> Status {
+        refused_subresource(self.resource, subresource, self.address.name.as_deref().unwrap_or_default())
     }
 
     fn delete_options(&self, body: &[u8]) -> Result<DeleteOptions, Status> {
@@ -170,13 +186,11 @@ impl Request<'_> {
         let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
         let body: Bytes = self.presenter()?.single(&written.object);
         let mut response = list::json(code, body).into_response();
-        for warning in written.warnings.iter().take(MAX_WARNINGS) {
-            // 299 is "miscellaneous persistent warning"; kubectl prints the text.
-            let escaped = warning.replace('\\', "\\\\").replace('"', "\\\"");
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{escaped}\"")) {
-                response.headers_mut().append(header::WARNING, value);
-            }
-        }
+        warn(response.headers_mut(), &written.warnings);
         Ok(response)
     }
+}
+
+fn is_namespaces(resource: &Resource) -> bool {
+    resource.group.is_empty() && &*resource.plural == "namespaces"
 }

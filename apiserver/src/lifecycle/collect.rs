@@ -13,8 +13,8 @@ use crate::{
     write::{DeleteOptions, FOREGROUND, ORPHAN, PatchKind, Propagation, Target},
 };
 
-/// Under which name the collector changes objects.
-const MANAGER: &str = "garbage-collector";
+/// Under which name the collector changes objects: Kubernetes runs it in this process.
+const MANAGER: &str = "kube-controller-manager";
 
 /// What an owner reference points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Inner {
     }
 }
 
-fn finalizers(object: &Value) -> Vec<&str> {
+pub(super) fn finalizers(object: &Value) -> Vec<&str> {
     let list = object["metadata"]["finalizers"].as_array();
     list.into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::PatchError;
+use super::{PatchError, go_format};
 
 /// The object with a merge patch applied: null removes a field, objects merge, anything else replaces.
 ///
@@ -10,14 +10,8 @@ use super::PatchError;
 /// object. The RFC would keep them.
 pub fn merge(current: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Object(patch) = patch else {
-        return Err(match patch {
-            Value::Array(_) => PatchError::NotAnObject {
-                document: patch.to_string(),
-                problem: "json: cannot unmarshal array into Go value of type map[string]interface {}"
-                    .to_owned(),
-            },
-            _ => PatchError::Malformed("Invalid JSON Patch".to_owned()),
-        });
+        let problem = go_format::cannot_unmarshal(patch, "map[string]interface {}");
+        return Err(PatchError::Malformed(format!("error decoding patch: {problem}")));
     };
     let Value::Object(current) = current else {
         return Err(PatchError::Malformed("Invalid JSON Document".to_owned()));
@@ -102,8 +96,11 @@ mod tests {
     #[test]
     fn a_patch_that_is_no_object_is_refused() {
         assert_eq!(merge(&json!({}), &json!(null)).unwrap_err().code(), 400);
-        assert_eq!(merge(&json!({}), &json!("x")).unwrap_err().to_string(), "Invalid JSON Patch");
-        assert_eq!(merge(&json!({}), &json!([1])).unwrap_err().code(), 422);
+        assert_eq!(
+            merge(&json!({}), &json!("x")).unwrap_err().to_string(),
+            "error decoding patch: json: cannot unmarshal string into Go value of type map[string]interface {}"
+        );
+        assert_eq!(merge(&json!({}), &json!([1])).unwrap_err().code(), 400);
     }
 
     proptest! {

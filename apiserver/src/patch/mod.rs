@@ -79,8 +79,7 @@ impl PatchError {
 
     /// The `message` of the Status, worded as a kube-apiserver words it.
     ///
-    /// For a patch that does not fit that is a sentence which says nothing; what was wrong is in
-    /// [`PatchError::cause`].
+    /// For a patch that does not fit that is a sentence which says nothing, as in Kubernetes.
     pub fn message(&self) -> String {
         match self {
             Self::TooManyOperations(_) => format!("Request entity too large: {self}"),
@@ -95,9 +94,6 @@ impl PatchError {
     /// An entry for `details.causes` of the Status, where the message alone would not help.
     pub fn cause(&self) -> Option<serde_json::Value> {
         match self {
-            Self::DoesNotApply(problem) => Some(serde_json::json!({
-                "reason": "FieldValueInvalid", "field": "patch", "message": problem,
-            })),
             Self::NotAnObject { document, problem } => Some(serde_json::json!({
                 "reason": "FieldValueInvalid", "field": "patch",
                 "message": format!("Invalid value: {document:?}: {problem}"),

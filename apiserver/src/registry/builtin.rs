@@ -125,6 +125,7 @@ fn resource(entry: &Entry) -> Resource {
         schema: builtin::schema(group, version, kind).unwrap_or_else(|| Arc::new(Schema::untyped().clone())),
         document: None,
         custom: false,
+        deprecation: None,
         stored_as: GroupResource::new(if events { "" } else { group }, plural),
         conversion: if events { Conversion::Events } else { Conversion::None },
     }

@@ -1,14 +1,16 @@
 //! CustomResourceDefinitions.
 
+mod validate;
+
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::{PLAIN, Rules, claims::keep_other_half, text};
-use crate::{
-    Resource, names,
-    schema::{FieldError, structural_errors},
-};
+use self::validate::validate;
+use super::{PLAIN, Rules, claims::keep_other_half};
+use crate::schema::FieldError;
 
-/// Keeps a definition until its objects are gone.
+/// Keeps a definition that is being deleted until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(super) const RULES: Rules = Rules {
@@ -25,12 +27,6 @@ pub(super) const RULES: Rules = Rules {
 };
 
 fn prepare_create(object: &mut Value, _: u64) {
-    let finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-    if !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
-        let mut finalizers = finalizers;
-        finalizers.push(CLEANUP_FINALIZER.into());
-        object["metadata"]["finalizers"] = finalizers.into();
-    }
     let stored = stored_version(object);
     object["status"] =
         json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored});
@@ -41,25 +37,64 @@ fn stored_version(object: &Value) -> Vec<Value> {
     versions.filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect()
 }
 
-/// The status of a definition whose names clash with none (`conflict` is `None`) or with that of another.
-pub(crate) fn accepted(object: &Value, conflict: Option<&str>, now: &str) -> Value {
+/// Names that other definitions of a group have: those of resources, and those of kinds.
+#[derive(Debug, Default)]
+pub(crate) struct TakenNames {
+    pub(crate) resources: BTreeSet<String>,
+    pub(crate) kinds: BTreeSet<String>,
+}
+
+/// The status of a definition beside others: the names it gets, and whether it is served.
+pub(crate) fn accepted(object: &Value, taken: &TakenNames, now: &str) -> Value {
     let mut status = object["status"].clone();
     if !status.is_object() {
         status = json!({});
     }
-    let (names, established) = match conflict {
-        None => (
-            ("True", "NoConflicts", "no conflicts found"),
-            ("True", "InitialNamesAccepted", "the initial names have been accepted"),
-        ),
-        Some(problem) => {
-            (("False", "NameConflict", problem), ("False", "NotAccepted", "not all names are accepted"))
+    let wanted = &object["spec"]["names"];
+    let mut names = status["acceptedNames"].clone();
+    let mut conflict: Option<(&str, String)> = None;
+    let used = |name: &str| format!("{name:?} is already in use");
+    let fields = [
+        ("plural", "PluralConflict", &taken.resources),
+        ("singular", "SingularConflict", &taken.resources),
+        ("shortNames", "ShortNamesConflict", &taken.resources),
+        ("kind", "KindConflict", &taken.kinds),
+        ("listKind", "ListKindConflict", &taken.kinds),
+    ];
+    for (field, reason, taken) in fields {
+        let clash: Vec<String> = match &wanted[field] {
+            Value::Array(list) => {
+                let had = names[field].as_array().cloned().unwrap_or_default();
+                let fresh = list.iter().filter(|name| !had.contains(name)).filter_map(Value::as_str);
+                fresh.filter(|name| taken.contains(*name)).map(used).collect()
+            }
+            Value::String(name) if names[field] != *name && taken.contains(name) => vec![used(name)],
+            _ => Vec::new(),
+        };
+        match clash.as_slice() {
+            [] => super::keep(&mut names, wanted, field),
+            [one] => conflict = Some((reason, one.clone())),
+            many => conflict = Some((reason, format!("[{}]", many.join(", ")))),
         }
-    };
-    set_condition(&mut status, "NamesAccepted", names, now);
-    set_condition(&mut status, "Established", established, now);
-    if conflict.is_none() {
-        status["acceptedNames"] = object["spec"]["names"].clone();
+    }
+    super::keep(&mut names, wanted, "categories");
+    status["acceptedNames"] = names;
+    let established = status["conditions"].as_array().into_iter().flatten().any(is_established);
+    match &conflict {
+        None => {
+            set_condition(&mut status, "NamesAccepted", ("True", "NoConflicts", "no conflicts found"), now)
+        }
+        Some((reason, message)) => {
+            set_condition(&mut status, "NamesAccepted", ("False", reason, message), now)
+        }
+    }
+    // A definition that was established once stays so.
+    if !established {
+        let condition = match conflict {
+            None => ("True", "InitialNamesAccepted", "the initial names have been accepted"),
+            Some(_) => ("False", "NotAccepted", "not all names are accepted"),
+        };
+        set_condition(&mut status, "Established", condition, now);
     }
     let mut stored = status["storedVersions"].as_array().cloned().unwrap_or_default();
     for version in stored_version(object) {
@@ -69,6 +104,10 @@ pub(crate) fn accepted(object: &Value, conflict: Option<&str>, now: &str) -> Val
     }
     status["storedVersions"] = stored.into();
     status
+}
+
+fn is_established(condition: &Value) -> bool {
+    condition["type"] == "Established" && condition["status"] == "True"
 }
 
 /// Sets a condition in a status, keeping the time of the last change where nothing changes.
@@ -96,80 +135,6 @@ pub(crate) fn set_condition(
     }
 }
 
-fn validate(object: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let (group, plural) = (text(object, "/spec/group"), text(object, "/spec/names/plural"));
-    let name = text(object, "/metadata/name");
-    if name != format!("{plural}.{group}") {
-        errors.push(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
-    }
-    if group.is_empty() {
-        errors.push(FieldError::required("spec.group", ""));
-    } else if let Err(problem) = names::subdomain(group) {
-        errors.push(FieldError::invalid("spec.group", group, problem));
-    } else if !group.contains('.') {
-        errors.push(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
-    }
-    let scope = text(object, "/spec/scope");
-    if scope.is_empty() {
-        errors.push(FieldError::required("spec.scope", ""));
-    } else if !matches!(scope, "Namespaced" | "Cluster") {
-        errors.push(FieldError::not_supported("spec.scope", scope, ["Cluster", "Namespaced"]));
-    }
-    for field in ["plural", "kind"] {
-        let path = format!("spec.names.{field}");
-        let value = object["spec"]["names"][field].as_str().unwrap_or_default();
-        if value.is_empty() {
-            errors.push(FieldError::required(path, ""));
-        } else if let Err(problem) = names::label(&value.to_lowercase()) {
-            errors.push(FieldError::invalid(path, value, problem));
-        }
-    }
-    errors.extend(validate_versions(object));
-    if errors.is_empty()
-        && let Err(error) = Resource::from_crd(object)
-    {
-        errors.push(FieldError::invalid("spec", Value::Null, error.to_string()));
-    }
-    errors
-}
-
-fn validate_versions(object: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let versions = object["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if versions.is_empty() {
-        errors.push(FieldError::required("spec.versions", "must have at least one version"));
-    }
-    let stored = versions.iter().filter(|version| version["storage"] == true).count();
-    if stored != 1 {
-        let message = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", object["spec"]["versions"].clone(), message));
-    }
-    if text(object, "/spec/conversion/strategy") == "Webhook" {
-        let message = "conversion webhooks are not supported by this server";
-        errors.push(FieldError::forbidden("spec.conversion.strategy", message));
-    }
-    for (index, version) in versions.iter().enumerate() {
-        let path = format!("spec.versions[{index}]");
-        let name = text(version, "/name");
-        if let Err(problem) = names::NameRule::Service.check(name) {
-            errors.push(FieldError::invalid(format!("{path}.name"), name, problem));
-        }
-        if versions[..index].iter().any(|other| other["name"] == version["name"]) {
-            errors.push(FieldError::invalid(format!("{path}.name"), name, "must be unique"));
-        }
-        match version.pointer("/schema/openAPIV3Schema") {
-            None => errors
-                .push(FieldError::required(format!("{path}.schema.openAPIV3Schema"), "schemas are required")),
-            Some(schema) => {
-                let field = format!("{path}.schema.openAPIV3Schema");
-                errors.extend(structural_errors(schema, &field));
-            }
-        }
-    }
-    errors
-}
-
 fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (path, pointer) in [("spec.group", "/spec/group"), ("spec.names.plural", "/spec/names/plural")] {
@@ -179,7 +144,7 @@ fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
         }
     }
     let established = old.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let established = established.into_iter().any(|c| c["type"] == "Established" && c["status"] == "True");
+    let established = established.into_iter().any(is_established);
     for (path, pointer) in [("spec.scope", "/spec/scope"), ("spec.names.kind", "/spec/names/kind")] {
         if established && new.pointer(pointer) != old.pointer(pointer) {
             let value = new.pointer(pointer).cloned().unwrap_or_default();
@@ -197,7 +162,8 @@ mod tests {
         json!({
             "metadata": {"name": "games.example.com"},
             "spec": {
-                "group": "example.com", "scope": "Namespaced", "names": {"plural": "games", "kind": "Game"},
+                "group": "example.com", "scope": "Namespaced", "conversion": {"strategy": "None"},
+                "names": {"plural": "games", "singular": "game", "kind": "Game", "listKind": "GameList"},
                 "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
             },
         })
@@ -209,7 +175,7 @@ mod tests {
         prepare_create(&mut object, 0);
         assert!(validate(&object).is_empty(), "{:?}", validate(&object));
         assert_eq!(object["status"]["storedVersions"], json!(["v1"]));
-        assert_eq!(accepted(&object, None, "now")["acceptedNames"]["kind"], "Game");
+        assert_eq!(accepted(&object, &TakenNames::default(), "now")["acceptedNames"]["kind"], "Game");
     }
 
     #[test]
@@ -221,7 +187,7 @@ mod tests {
         assert_eq!(
             errors,
             [
-                "spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields"
+                "spec.validation.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields"
             ]
         );
     }
@@ -236,7 +202,13 @@ mod tests {
         let errors: Vec<String> = validate(&object).into_iter().map(|error| error.path).collect();
         assert_eq!(
             errors,
-            ["metadata.name", "spec.scope", "spec.versions", "spec.versions[0].schema.openAPIV3Schema"]
+            [
+                "metadata.name",
+                "spec.scope",
+                "spec.versions[0].schema.openAPIV3Schema",
+                "spec.versions",
+                "status.storedVersions"
+            ]
         );
     }
 }

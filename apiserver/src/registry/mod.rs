@@ -6,13 +6,13 @@ mod config;
 mod definitions;
 mod events;
 mod namespaces;
-mod pods;
+pub(crate) mod pods;
 mod services;
 
 use serde_json::Value;
 
 pub(crate) use builtin::resources;
-pub(crate) use definitions::{CLEANUP_FINALIZER, accepted, set_condition};
+pub(crate) use definitions::{CLEANUP_FINALIZER, TakenNames, accepted, set_condition};
 
 use crate::{Resource, names::NameRule, schema::FieldError};
 
@@ -76,6 +76,7 @@ impl Rules {
             ("", "configmaps") => config::CONFIGMAP_RULES,
             ("", "secrets") => config::SECRET_RULES,
             ("" | "events.k8s.io", "events") => events::RULES,
+            ("", "nodes") => Rules { prepare_update: claims::keep_other_half, ..PLAIN },
             ("", "endpoints") => Rules { create_on_update: true, ..PLAIN },
             ("", "serviceaccounts") => Rules { returns_deleted: true, ..PLAIN },
             ("coordination.k8s.io", "leases") => {

@@ -8,6 +8,7 @@ use crate::{names::NameRule, schema::FieldError};
 pub(super) const RULES: Rules = Rules {
     name: NameRule::Label,
     returns_deleted: true,
+    validate,
     prepare_create,
     prepare_update,
     validate_update,
@@ -35,16 +36,29 @@ fn prepare_update(object: &mut Value, old: &Value, subresource: Option<&str>) {
     }
 }
 
+/// A finalizer is one of Kubernetes' own or carries a domain.
+fn validate(object: &Value) -> Vec<FieldError> {
+    let finalizers = object["spec"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let bad = finalizers
+        .enumerate()
+        .filter(|(_, name)| !matches!(*name, "kubernetes" | "orphan") && !name.contains('/'));
+    bad.map(|(index, name)| {
+        let message = "name is neither a standard finalizer name nor is it fully qualified";
+        FieldError::invalid(format!("spec.finalizers[{index}]"), name, message)
+    })
+    .collect()
+}
+
 fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let terminating = old["status"]["phase"] == "Terminating";
+    let phase = &new["status"]["phase"];
+    let (expected, message) = if new["metadata"]["deletionTimestamp"].is_null() {
+        ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+    } else {
+        ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    };
     let mut errors = Vec::new();
-    if terminating && new["status"]["phase"] != "Terminating" {
-        let phase = new["status"]["phase"].clone();
-        errors.push(FieldError::invalid(
-            "status.Phase",
-            phase,
-            "may only be 'Terminating' if `deletionTimestamp` is not empty",
-        ));
+    if phase != expected && phase != &old["status"]["phase"] {
+        errors.push(FieldError::invalid("status.Phase", phase.clone(), message));
     }
     errors
 }

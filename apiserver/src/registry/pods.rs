@@ -1,9 +1,14 @@
 //! Pods: what the server sets, and what may change after creation.
 
+pub(crate) mod admission;
+mod quality;
+mod status;
+
 use serde_json::{Value, json};
 
-use super::{PLAIN, Rules, keep, text};
-use crate::schema::FieldError;
+use self::quality::quality_of_service;
+use super::{PLAIN, Rules, default, keep, text};
+use crate::{builtin, schema::FieldError};
 
 pub(super) const RULES: Rules = Rules {
     generation: true,
@@ -36,46 +41,19 @@ fn prepare_update(object: &mut Value, old: &Value, subresource: Option<&str>) {
     if subresource == Some("status") {
         keep(object, old, "spec");
         keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
-        let class = old["status"]["qosClass"].clone();
-        if object["status"]["qosClass"].is_null() && !class.is_null() && object["status"].is_object() {
-            object["status"]["qosClass"] = class;
-        }
+        status::keep_observed(object, old);
     } else {
         keep(object, old, "status");
+        for field in ["priority", "preemptionPolicy"] {
+            if !old["spec"][field].is_null() && object["spec"].is_object() {
+                default(&mut object["spec"], field, old["spec"][field].clone());
+            }
+        }
     }
-}
-
-/// Guaranteed, Burstable or BestEffort, by the cpu and memory of all containers.
-fn quality_of_service(pod: &Value) -> &'static str {
-    let containers = ["containers", "initContainers"]
-        .into_iter()
-        .filter_map(|list| pod["spec"][list].as_array())
-        .flatten()
-        .collect::<Vec<_>>();
-    let amount = |container: &Value, kind: &str, resource: &str| {
-        let amount = container["resources"][kind][resource].clone();
-        (!amount.is_null() && amount != "0" && amount != 0).then_some(amount)
-    };
-    let any = containers.iter().any(|container| {
-        ["requests", "limits"]
-            .iter()
-            .any(|kind| ["cpu", "memory"].iter().any(|resource| amount(container, kind, resource).is_some()))
-    });
-    if !any {
-        return "BestEffort";
-    }
-    let guaranteed = containers.iter().all(|container| {
-        ["cpu", "memory"].iter().all(|resource| {
-            let limit = amount(container, "limits", resource);
-            let request = amount(container, "requests", resource);
-            limit.is_some() && (request.is_none() || request == limit)
-        })
-    });
-    if guaranteed { "Guaranteed" } else { "Burstable" }
 }
 
 fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+    let mut errors = status::validate_update(new, old);
     let (new_spec, old_spec) = (&new["spec"], &old["spec"]);
     for list in ["containers", "initContainers"] {
         let count = |spec: &Value| spec[list].as_array().map_or(0, Vec::len);
@@ -87,14 +65,18 @@ fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
             return errors;
         }
         for (index, container) in new_spec[list].as_array().into_iter().flatten().enumerate() {
-            if text(container, "/image").is_empty() {
-                errors.push(FieldError::required(format!("spec.{list}[{index}].image"), ""));
-            }
+            builtin::validate_image(container, &format!("spec.{list}[{index}]"), &mut errors);
         }
     }
-    errors.extend(deadline(new_spec, old_spec));
+    if let Some((error, last)) = deadline(new_spec, old_spec) {
+        errors.push(error);
+        if last {
+            return errors;
+        }
+    }
     errors.extend(tolerations(new_spec, old_spec));
     errors.extend(gates(new_spec, old_spec));
+    errors.extend(narrowed(new_spec, old_spec));
     let settled = settle(new_spec, old_spec);
     let changed = differences(&settled, old_spec);
     if !changed.is_empty() {
@@ -103,26 +85,25 @@ fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// `activeDeadlineSeconds` may be set, or made shorter.
-fn deadline(new: &Value, old: &Value) -> Option<FieldError> {
+/// `activeDeadlineSeconds` may be set, or made shorter. True with an error after which nothing else is looked at.
+fn deadline(new: &Value, old: &Value) -> Option<(FieldError, bool)> {
     let (new, old) = (new["activeDeadlineSeconds"].as_i64(), old["activeDeadlineSeconds"].as_i64());
     let path = "spec.activeDeadlineSeconds";
-    match (new, old) {
-        (None, Some(_)) => Some(FieldError::invalid(
-            path,
-            Value::Null,
-            "must not update from a positive integer to nil value",
-        )),
-        (Some(new), _) if new < 0 => {
-            Some(FieldError::invalid(path, new, "must be greater than or equal to 0"))
+    let max = i64::from(i32::MAX);
+    let (error, last) = match (new, old) {
+        (None, Some(_)) => {
+            let message = "must not update from a positive integer to nil value";
+            (FieldError::invalid(path, Value::Null, message), false)
         }
-        (Some(new), Some(old)) if new > old => Some(FieldError::invalid(
-            path,
-            new,
-            format!("must be less than or equal to previous value {old}"),
-        )),
-        _ => None,
-    }
+        (Some(new), _) if !(0..=max).contains(&new) => {
+            (FieldError::invalid(path, new, format!("must be between 0 and {max}, inclusive")), true)
+        }
+        (Some(new), Some(old)) if new > old => {
+            (FieldError::invalid(path, new, "must be less than or equal to previous value"), true)
+        }
+        _ => return None,
+    };
+    Some((error, last))
 }
 
 /// Tolerations may be added, not taken away or changed.
@@ -145,17 +126,32 @@ fn tolerations(new: &Value, old: &Value) -> Option<FieldError> {
 }
 
 /// Scheduling gates may be taken away, not added.
-fn gates(new: &Value, old: &Value) -> Option<FieldError> {
+fn gates(new: &Value, old: &Value) -> Vec<FieldError> {
     let list = |spec: &Value| spec["schedulingGates"].as_array().cloned().unwrap_or_default();
     let old = list(old);
-    let added: Vec<Value> = list(new).into_iter().filter(|gate| !old.contains(gate)).collect();
-    let names: Vec<&str> = added.iter().map(|gate| text(gate, "/name")).collect();
-    (!names.is_empty()).then(|| {
-        FieldError::forbidden(
-            "spec.schedulingGates",
-            format!("only deletion is allowed, but found new scheduling gates '{}'", names.join(",")),
-        )
+    let added = list(new).into_iter().enumerate().filter(|(_, gate)| !old.contains(gate));
+    added
+        .map(|(index, gate)| {
+            let name = text(&gate, "/name");
+            let message = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            FieldError::forbidden(format!("spec.schedulingGates[{index}].name"), message)
+        })
+        .collect()
+}
+
+/// A pod that waits behind gates is not placed yet: where it may go can still be narrowed.
+fn narrowed(new: &Value, old: &Value) -> Option<FieldError> {
+    let selector = |spec: &Value| spec["nodeSelector"].as_object().cloned().unwrap_or_default();
+    let (before, after) = (selector(old), selector(new));
+    let kept = before.iter().all(|(key, value)| after.get(key) == Some(value));
+    (is_gated(old) && !kept).then(|| {
+        let message = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        FieldError::invalid("spec.nodeSelector", Value::Object(after), message)
     })
+}
+
+fn is_gated(spec: &Value) -> bool {
+    spec["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty())
 }
 
 /// The new spec with everything that may change put back as it was.
@@ -174,9 +170,7 @@ fn settle(new: &Value, old: &Value) -> Value {
     if negative && new["terminationGracePeriodSeconds"] == 1 {
         keep(&mut settled, old, "terminationGracePeriodSeconds");
     }
-    // A pod that waits behind gates is not placed yet: where it may go can still be narrowed.
-    let gated = |spec: &Value| spec["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
-    if gated(old) {
+    if is_gated(old) {
         keep(&mut settled, old, "nodeSelector");
         keep(&mut settled, old, "affinity");
     }
@@ -234,14 +228,5 @@ mod tests {
         assert!(!update(|spec| spec["tolerations"] = json!([])).is_empty());
         assert!(!update(|spec| spec["containers"] = json!([])).is_empty());
         assert!(!update(|spec| spec["terminationGracePeriodSeconds"] = 1.into()).is_empty());
-    }
-
-    #[test]
-    fn quality_of_service_follows_requests_and_limits() {
-        let class =
-            |resources: Value| quality_of_service(&pod(&json!({"containers": [{"resources": resources}]})));
-        assert_eq!(class(json!({})), "BestEffort");
-        assert_eq!(class(json!({"requests": {"cpu": "1"}})), "Burstable");
-        assert_eq!(class(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), "Guaranteed");
     }
 }

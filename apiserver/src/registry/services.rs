@@ -35,6 +35,11 @@ fn prepare_create(object: &mut Value, unique: u64) {
     if kind == "ExternalName" {
         return;
     }
+    // Whoever makes the endpoints of a headless service himself may give it addresses of both families.
+    if spec["clusterIP"] == "None" && spec["selector"].as_object().is_none_or(serde_json::Map::is_empty) {
+        default(spec, "ipFamilies", json!(["IPv4", "IPv6"]));
+        default(spec, "ipFamilyPolicy", "RequireDualStack");
+    }
     default(spec, "ipFamilies", json!(["IPv4"]));
     default(spec, "ipFamilyPolicy", "SingleStack");
     // Nothing routes to these addresses; they only have to look right and differ.
@@ -89,6 +94,11 @@ fn validate(object: &Value) -> Vec<FieldError> {
         if !(1..=65535).contains(&number) {
             let message = "must be between 1 and 65535, inclusive";
             errors.push(FieldError::invalid(format!("spec.ports[{index}].port"), number, message));
+        }
+        let target = port["targetPort"].as_i64().unwrap_or_default();
+        if !port["targetPort"].is_string() && !(1..=65535).contains(&target) {
+            let message = "must be between 1 and 65535, inclusive";
+            errors.push(FieldError::invalid(format!("spec.ports[{index}].targetPort"), target, message));
         }
         if ports.len() > 1 && text(port, "/name").is_empty() {
             errors.push(FieldError::required(format!("spec.ports[{index}].name"), ""));

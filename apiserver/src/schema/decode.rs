@@ -9,6 +9,9 @@ use serde_json::{Map, Number, Value};
 /// How deep a request body may nest; serde_json's own limit is 128.
 const MAX_BODY_DEPTH: usize = 120;
 
+/// Up to here every whole number is a `f64`.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A decoded body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
@@ -85,6 +88,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        // A whole number is one however it is written: `1.0` is stored and shown as `1`.
+        if value.fract() == 0.0 && value.abs() < MAX_EXACT {
+            return Ok((value as i64).into());
+        }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
     }
 

@@ -40,6 +40,8 @@ pub struct FieldError {
     pub message: String,
     /// The offending value, printed for the kinds that print one.
     pub value: Option<Value>,
+    /// The value as it is printed, where that is not the JSON of `value`.
+    pub(crate) shown: Option<String>,
 }
 
 impl ErrorKind {
@@ -137,17 +139,36 @@ impl FieldError {
         message: impl Into<String>,
         value: Option<Value>,
     ) -> Self {
-        Self { path: path.into(), kind, message: message.into(), value }
+        Self { path: path.into(), kind, message: message.into(), value, shown: None }
+    }
+
+    /// The same error as one about a part of a larger value.
+    #[must_use]
+    pub(crate) fn below(self, parent: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        // What is about the whole has no path, whatever it is a part of.
+        let path = if self.path.is_empty() && self.message.contains("must validate") {
+            String::new()
+        } else {
+            format!("{parent}{dot}{}", self.path)
+        };
+        Self { path, ..self }
+    }
+
+    /// The same error with its value printed like this.
+    #[must_use]
+    pub(crate) fn showing(self, shown: String) -> Self {
+        Self { shown: Some(shown), ..self }
     }
 
     /// The error without its field, as a Status cause carries it.
     pub fn body(&self) -> String {
         let mut body = self.kind.to_string();
         if !matches!(self.kind, ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong)
-            && let Some(value) = &self.value
+            && let Some(shown) = self.shown.clone().or_else(|| self.value.as_ref().map(print))
         {
             body.push_str(": ");
-            body.push_str(&value.to_string());
+            body.push_str(&shown);
         }
         if !self.message.is_empty() {
             body.push_str(": ");
@@ -170,6 +191,19 @@ impl fmt::Display for FieldError {
 
 fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+/// A value as errors print it: strings quoted, the rest as Go's encoder writes it.
+fn print(value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => go_json(value),
+        other => other.to_string(),
+    }
+}
+
+/// JSON as Go's encoder writes it, which escapes what HTML could take for markup.
+pub(crate) fn go_json(value: &Value) -> String {
+    value.to_string().replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 /// A string in double quotes, escaped.

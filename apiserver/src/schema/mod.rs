@@ -21,6 +21,7 @@
 //! # Ok::<(), muster_apiserver::schema::SchemaError>(())
 //! ```
 
+pub(crate) mod cel;
 mod decode;
 mod defaults;
 mod field_error;
@@ -35,7 +36,9 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+pub(crate) use cel::field_path;
 pub use decode::{Decoded, decode};
+pub(crate) use field_error::go_json;
 pub use field_error::{ErrorKind, FieldError};
 pub use meta::object_meta;
 pub use parse::{SchemaError, parse_components};
@@ -131,8 +134,12 @@ pub struct Schema {
     /// At the root: whether sets and list maps must hold nothing twice. Kubernetes asks that of custom
     /// resources only; the list types of built-in kinds just say how lists merge.
     pub(crate) unique_lists: bool,
-    /// `x-kubernetes-validations`, carried as written and not evaluated.
+    /// `x-kubernetes-validations` as written.
     pub(crate) rules: Vec<Value>,
+    /// The same rules, compiled; only in the schemas of custom resources.
+    pub(crate) compiled: Vec<Arc<cel::Rule>>,
+    /// Whether this node or anything below it has rules.
+    pub(crate) has_rules: bool,
 }
 
 /// A node that says nothing: granular maps, atomic lists, every field kept.
@@ -219,12 +226,38 @@ impl Schema {
         self.embedded
     }
 
+    /// Calls with every embedded resource in a value, and where it stands.
+    pub(crate) fn embedded(&self, value: &Value, path: &str, each: &mut dyn FnMut(&str, &Value)) {
+        match value {
+            Value::Object(map) => {
+                if self.embedded {
+                    each(path, value);
+                }
+                for (key, value) in map {
+                    match (self.properties.get(key), &self.additional) {
+                        (Some(schema), _) => schema.embedded(value, &join(path, key), each),
+                        (None, Additional::Schema(schema)) => {
+                            schema.embedded(value, &format!("{path}[{key}]"), each);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Value::Array(list) => {
+                for (index, element) in list.iter().enumerate() {
+                    self.items().embedded(element, &format!("{path}[{index}]"), each);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// `nullable`.
     pub fn is_nullable(&self) -> bool {
         self.nullable
     }
 
-    /// The rules of `x-kubernetes-validations` at this node, as written. Nothing here evaluates them.
+    /// The rules of `x-kubernetes-validations` at this node, as written.
     pub fn validation_rules(&self) -> &[Value] {
         &self.rules
     }

@@ -64,6 +64,7 @@ impl Schema {
         let mut root = Self::parse(schema)?;
         root.embed_object();
         root.refresh();
+        root.compile_rules(true);
         Ok(root)
     }
 
@@ -95,6 +96,10 @@ impl Schema {
             || self.properties.values().any(|p| p.has_defaults)
             || self.items.as_ref().is_some_and(|i| i.has_defaults)
             || matches!(&self.additional, Additional::Schema(s) if s.has_defaults);
+        self.has_rules = !self.rules.is_empty()
+            || self.properties.values().any(|p| p.has_rules)
+            || self.items.as_ref().is_some_and(|i| i.has_rules)
+            || matches!(&self.additional, Additional::Schema(s) if s.has_rules);
     }
 }
 

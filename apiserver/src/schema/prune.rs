@@ -24,8 +24,15 @@ impl Schema {
                     unknown.push(join(path, &key));
                 }
                 for (key, value) in map.iter_mut().filter(|(_, v)| v.is_object() || v.is_array()) {
-                    if let Some(schema) = self.property(key) {
-                        schema.prune_at(value, &join(path, key), unknown);
+                    match (self.properties.get(key), &self.additional) {
+                        (Some(schema), _) | (None, Additional::Schema(schema)) => {
+                            schema.prune_at(value, &join(path, key), unknown);
+                        }
+                        // `additionalProperties: true` lets keys in, and says nothing of what is below them.
+                        (None, Additional::Any) if !self.preserve_unknown => {
+                            Self::default().prune_at(value, &join(path, key), unknown);
+                        }
+                        _ => {}
                     }
                 }
             }

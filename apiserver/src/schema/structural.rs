@@ -50,6 +50,12 @@ pub fn structural_errors(schema: &Value, path: &str) -> Vec<FieldError> {
         // What nests too deeply is not walked.
         Err(error) => errors.push(FieldError::invalid(path, "", error.to_string())),
     }
+    // Rules are asked about once the types are clear.
+    if errors.is_empty()
+        && let Ok(compiled) = Schema::custom_resource(schema)
+    {
+        errors.extend(super::cel::rule_errors(schema, &compiled, path));
+    }
     errors.sort_by_cached_key(ToString::to_string);
     errors.dedup();
     errors
@@ -60,6 +66,10 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
     let Some(map) = schema.as_object() else { return };
     let flag = |key: &str| map.get(key) == Some(&Value::Bool(true));
     let at = |key: &str| format!("{path}.{key}");
+    if map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+        let at = at("x-kubernetes-preserve-unknown-fields");
+        errors.push(FieldError::invalid(at, false, "must be true or undefined"));
+    }
     for key in UNSUPPORTED.iter().filter(|key| map.get(**key).is_some_and(|value| !is_empty(value))) {
         errors.push(FieldError::forbidden(at(key), format!("{key} is not supported")));
     }
@@ -84,10 +94,17 @@ fn node(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) 
         node(items, &at("items"), Level::Item, errors);
     }
     for (name, property) in properties(map) {
-        node(property, &format!("{path}.properties[{name}]"), Level::Field, errors);
+        let at = format!("{path}.properties[{name}]");
+        node(property, &at, Level::Field, errors);
+        if level == Level::Root && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+            no_defaults(property, &at, name, errors);
+        }
     }
     values(map, path, exempt(map), errors);
-    complete(map, map, path, path, errors);
+    // What is below the root is not asked, as in Kubernetes.
+    if level == Level::Root {
+        complete(map, map, path, path, errors);
+    }
 }
 
 fn type_rules(map: &Map<String, Value>, path: &str, level: Level, errors: &mut Vec<FieldError>) {
@@ -110,7 +127,11 @@ fn type_rules(map: &Map<String, Value>, path: &str, level: Level, errors: &mut V
             errors.push(FieldError::required(at, message));
         }
     } else if !TYPES.contains(&ty) {
-        errors.push(FieldError::not_supported(at, ty, TYPES));
+        errors.push(FieldError::not_supported(&at, ty, TYPES));
+        if ty == "null" {
+            let message = "type cannot be set to null, use nullable as an alternative";
+            errors.push(FieldError::forbidden(at, message));
+        }
     } else if level == Level::Root && ty != "object" {
         errors.push(FieldError::invalid(at, ty, "must be object at the root"));
     }
@@ -177,6 +198,18 @@ fn additional(map: &Map<String, Value>, path: &str, level: Level, errors: &mut V
     }
 }
 
+/// What every object has is filled in by nobody but its client.
+fn no_defaults(schema: &Value, path: &str, root: &str, errors: &mut Vec<FieldError>) {
+    let Some(map) = schema.as_object() else { return };
+    if map.get("default").is_some_and(|default| !default.is_null()) {
+        let message = format!("must not be set in top-level {root}");
+        errors.push(FieldError::forbidden(format!("{path}.default"), message));
+    }
+    for (name, property) in properties(map) {
+        no_defaults(property, &format!("{path}.properties[{name}]"), root, errors);
+    }
+}
+
 /// A default must itself fit the schema.
 fn default(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError>) {
     let Some(default) = schema.get("default").filter(|default| !default.is_null()) else { return };
@@ -191,7 +224,7 @@ fn default(schema: &Value, path: &str, level: Level, errors: &mut Vec<FieldError
         errors.push(FieldError::invalid(&at, default.clone(), "must not have unknown fields"));
     }
     for error in schema.validate(&value, None) {
-        let dot = if error.path.is_empty() || error.path.starts_with('[') { "" } else { "." };
+        let dot = if error.path.is_empty() { "" } else { "." };
         errors.push(FieldError { path: format!("{at}{dot}{}", error.path), ..error });
     }
 }

@@ -7,15 +7,7 @@ use crate::{Status, builtin, schema};
 
 /// What bodies of create, update and delete may be.
 const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
-/// What bodies of patches may be.
-pub(crate) const JSON_PATCHES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-];
-
-/// The same for custom resources, whose lists have no merge keys.
+/// What bodies of patches of custom resources may be; their lists have no merge keys.
 pub(crate) const CUSTOM_PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 

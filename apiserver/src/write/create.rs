@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{Input, Target, Written, meta, stamp, strict};
 use crate::{
-    Cause, Expect, GroupResource, Key, Resource, Status,
+    Cause, Expect, GroupResource, Key, Resource, Status, builtin,
     cluster::Inner,
-    registry::{self, text},
+    registry::{self, pods::admission, text},
 };
 
 /// How many generated names are tried before one is found to be free.
@@ -24,6 +24,7 @@ impl Inner {
                 "{kind} in version {version:?} cannot be handled as a {kind}: {problem}"
             ))
         })?;
+        target.check_types(&value)?;
         check_namespace(target, &mut value)?;
         let given = text(&value, "/metadata/name");
         if !target.key.name.is_empty() && !given.is_empty() && given != &*target.key.name {
@@ -36,7 +37,8 @@ impl Inner {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", message));
         }
-        let mut written = self.insert(target, value, false)?;
+        let mut written =
+            self.insert(target, value, false).map_err(|status| status.warning(warnings.clone()))?;
         written.warnings = warnings;
         Ok(written)
     }
@@ -52,8 +54,13 @@ impl Inner {
         let rules = target.rules();
         let now = self.time();
         let now_text = stamp(now);
-        self.admit(resource, target.key.namespace.as_deref(), text(&value, "/metadata/name"))?;
+        let name = match text(&value, "/metadata/name") {
+            "" => text(&value, "/metadata/generateName"),
+            name => name,
+        };
+        self.admit(resource, target.key.namespace.as_deref(), name)?;
         meta::normalize(&mut value);
+        target.tidy(&mut value);
         if let Some(metadata) = value["metadata"].as_object_mut() {
             for field in
                 ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "generation", "uid"]
@@ -63,12 +70,17 @@ impl Inner {
         }
         target.apply_defaults(&mut value);
         if !tracked {
-            target.track(None, &mut value, now);
+            let empty = (!resource.custom).then(|| builtin::empty(&resource.group, &resource.kind));
+            target.track(empty.as_ref(), &mut value, now);
+        }
+        if resource.group.is_empty() && &*resource.plural == "pods" {
+            self.admit_pod(target, &mut value)?;
         }
         if resource.custom && resource.status {
             value.as_object_mut().map(|object| object.remove("status"));
         }
         (rules.prepare_create)(&mut value, self.unique());
+        date_conditions(resource, &mut value, &now_text);
         if &*resource.plural == "customresourcedefinitions" && !resource.custom {
             value["status"] = self.accept_definition(&value, &now_text);
         }
@@ -96,19 +108,43 @@ impl Inner {
     }
 
     fn insert_named(&self, target: &Target<'_>, value: Value) -> Result<Written, Status> {
-        let resource = target.resource;
         let name = text(&value, "/metadata/name").to_owned();
-        target.check(&name, &target.problems(&value, None))?;
+        let (problems, _) = target.problems(&value, None);
+        target.check(&name, &problems)?;
         let key = Key { namespace: target.key.namespace.clone(), name: name.as_str().into() };
         let named = Target { key, ..*target };
-        let object = self.put(&named, Expect::Absent, value).map_err(|status| {
-            if status.reason == "Conflict" {
-                Status::already_exists(&resource.group_resource(), &name)
-            } else {
-                status
-            }
-        })?;
+        let object = self
+            .put(&named, Expect::Absent, value)
+            .map_err(|status| if status.reason == "Conflict" { self.taken(&named) } else { status })?;
         Ok(Written { object, created: true, warnings: Vec::new() })
+    }
+
+    /// That the name of a new object is taken, perhaps by one that is on its way out.
+    fn taken(&self, target: &Target<'_>) -> Status {
+        let status = Status::already_exists(&target.resource.group_resource(), &target.key.name);
+        let found = self.store.get(&target.resource.stored_as, &target.key).ok().flatten();
+        if found.is_some_and(|object| object.deleting) {
+            return Status { message: format!("object is being deleted: {}", status.message), ..status };
+        }
+        status
+    }
+
+    /// Completes a pod as admission does, or refuses it.
+    fn admit_pod(&self, target: &Target<'_>, pod: &mut Value) -> Result<(), Status> {
+        let name = text(pod, "/metadata/name").to_owned();
+        let forbidden = |why: &str| Status::forbidden(&target.resource.group_resource(), &name, why);
+        admission::admit(pod).map_err(|why| forbidden(&why))?;
+        let account = text(pod, "/spec/serviceAccountName");
+        let namespace = target.key.namespace.as_deref().unwrap_or_default();
+        let accounts = GroupResource::new("", "serviceaccounts");
+        if account != admission::DEFAULT_ACCOUNT
+            && self.store.get(&accounts, &Key::namespaced(namespace, account))?.is_none()
+        {
+            return Err(forbidden(&format!(
+                "error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
+            )));
+        }
+        Ok(())
     }
 
     /// Nothing is created in a namespace that does not exist or is going away, nor of a kind that is.
@@ -139,7 +175,17 @@ impl Inner {
 
     /// The status of a definition that is about to be stored: whether its names are free.
     pub(super) fn accept_definition(&self, value: &Value, now: &str) -> Value {
-        registry::accepted(value, self.name_conflict(value).as_deref(), now)
+        registry::accepted(value, &self.taken_names(value), now)
+    }
+}
+
+/// Conditions with which a built-in kind begins are as old as the object.
+fn date_conditions(resource: &Resource, value: &mut Value, now: &str) {
+    let conditions = value.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        if !resource.custom && condition["lastTransitionTime"].is_null() && condition.is_object() {
+            condition["lastTransitionTime"] = now.into();
+        }
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{CONFLICT_RETRIES, Target, draft, meta, stamp};
+use super::{CONFLICT_RETRIES, Target, draft, meta, stamp, unstored};
 use crate::{
-    Change, Expect, GroupResource, Key, Object, Resource, Status,
+    Change, CommitError, Expect, GroupResource, Key, Object, Resource, Snapshot, Status,
     cluster::Inner,
-    http::query::{Params, dry_run, invalid_options},
-    registry::{Rules, text},
+    http::query::{Params, dry_run, invalid},
+    patch::go_format,
+    registry::{CLEANUP_FINALIZER, Rules, set_condition, text},
+    schema::FieldError,
     selector::Selector,
 };
 
@@ -51,13 +53,17 @@ pub(crate) struct Deleted {
 impl DeleteOptions {
     /// Reads options from the body, or from the query where there is none.
     pub(crate) fn parse(params: &Params, body: Option<&Value>) -> Result<Self, Status> {
-        let mut options = Self { dry_run: dry_run(params.all("dryRun"))?, ..Self::default() };
+        let (dry, mut error) = dry_run(params.all("dryRun"));
+        let mut options = Self { dry_run: dry, ..Self::default() };
         let mut policy = params.get("propagationPolicy").map(str::to_owned);
         let mut orphan = params.get("orphanDependents").map(|text| text == "true");
         options.grace = match params.get("gracePeriodSeconds").map(str::parse) {
             None => None,
             Some(Ok(seconds)) => Some(seconds),
-            Some(Err(_)) => return Err(Status::bad_request("gracePeriodSeconds is not a number")),
+            Some(Err(_)) => {
+                let text = go_format::quoted(params.get("gracePeriodSeconds").unwrap_or_default());
+                return Err(Status::bad_request(format!("strconv.ParseInt: parsing {text}: invalid syntax")));
+            }
         };
         if let Some(body) = body {
             let kind = text(body, "/kind");
@@ -71,25 +77,29 @@ impl DeleteOptions {
             policy = owned("/propagationPolicy").or(policy);
             orphan = body["orphanDependents"].as_bool().or(orphan);
             let dry = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            options.dry_run |= dry_run(dry)?;
+            let (dry, problem) = dry_run(dry);
+            options.dry_run |= dry;
+            error = error.or(problem);
         }
+        let refused = |error: FieldError| Err(invalid("DeleteOptions", &[error]));
         options.propagation = match (policy.as_deref(), orphan) {
-            (Some(_), Some(_)) => {
-                return Err(invalid_options(
-                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
-                ));
+            (Some(policy), Some(_)) => {
+                let message = "orphanDependents and deletionPropagation cannot be both set";
+                return refused(FieldError::invalid("propagationPolicy", policy, message));
             }
             (None, None) => None,
             (None, Some(true)) | (Some("Orphan"), None) => Some(Propagation::Orphan),
             (None, Some(false)) | (Some("Background"), None) => Some(Propagation::Background),
             (Some("Foreground"), None) => Some(Propagation::Foreground),
             (Some(other), None) => {
-                return Err(invalid_options(&format!(
-                    "propagationPolicy: Invalid value: {other:?}: must be \"Foreground\", \"Background\", or \"Orphan\""
-                )));
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                return refused(FieldError::not_supported("propagationPolicy", other, supported));
             }
         };
-        Ok(options)
+        match error {
+            Some(error) => refused(error),
+            None => Ok(options),
+        }
     }
 }
 
@@ -105,7 +115,7 @@ impl Inner {
         for _ in 0..CONFLICT_RETRIES {
             let (object, live) =
                 self.live(resource, key)?.ok_or_else(|| Status::not_found(&named, &key.name))?;
-            check_preconditions(&named, &object, options)?;
+            check_preconditions(resource, &object, options)?;
             if &*resource.plural == "namespaces" && !resource.custom && IMMORTAL.contains(&&*key.name) {
                 return Err(Status::forbidden(&named, &key.name, "this namespace may not be deleted"));
             }
@@ -113,11 +123,10 @@ impl Inner {
                 return Ok(Deleted { object, gone: false });
             };
             if options.dry_run {
+                let object = unstored(key, object.version, draft(resource, next));
                 return Ok(Deleted { object, gone });
             }
-            let last = draft(resource, next);
-            let change = if gone { Change::Delete(last) } else { Change::Put(last) };
-            match self.commit(resource, key, Expect::Version(object.version), change) {
+            match self.advance(resource, &object, live, next, gone) {
                 Ok(object) => return Ok(Deleted { object, gone }),
                 Err(crate::CommitError::Conflict { .. }) => {}
                 Err(other) => return Err(other.into()),
@@ -126,7 +135,38 @@ impl Inner {
         Err(Status::modified(&named, &key.name))
     }
 
-    /// Deletes what a selector picks, and answers with what was picked.
+    /// Commits what a deletion does. Watchers see an object that goes as it was stored last; one that had a grace
+    /// period is marked first, even where there is nothing left to wait for.
+    fn advance(
+        &self,
+        resource: &Arc<Resource>,
+        object: &Object,
+        live: Value,
+        next: Value,
+        gone: bool,
+    ) -> Result<Arc<Object>, CommitError> {
+        let key = &object.key;
+        if !gone {
+            return self.commit(
+                resource,
+                key,
+                Expect::Version(object.version),
+                Change::Put(draft(resource, next)),
+            );
+        }
+        let (mut version, mut last) = (object.version, live);
+        if next != last {
+            let marked = Change::Put(draft(resource, next.clone()));
+            version = self.commit(resource, key, Expect::Version(version), marked)?.version;
+            last = next.clone();
+        }
+        last["metadata"]["resourceVersion"] = version.to_string().into();
+        let gone = Change::Delete(draft(resource, last));
+        version = self.commit(resource, key, Expect::Version(version), gone)?.version;
+        Ok(unstored(key, version, draft(resource, next)))
+    }
+
+    /// Deletes what a selector picks, and answers with what was picked, as it was.
     pub(crate) fn delete_collection(
         &self,
         resource: &Arc<Resource>,
@@ -136,7 +176,7 @@ impl Inner {
         let mut deleted = Vec::with_capacity(objects.len());
         for object in objects {
             match self.delete(resource, &object.key, options) {
-                Ok(done) => deleted.push(done.object),
+                Ok(_) => deleted.push(object.clone()),
                 // Somebody else was faster.
                 Err(status) if status.code == 404 => {}
                 Err(status) => return Err(status),
@@ -151,31 +191,44 @@ impl Inner {
         resource: &Resource,
         namespace: Option<&str>,
         selector: &Selector,
-    ) -> Result<Vec<Arc<Object>>, Status> {
-        let mut objects = self.store.list(&resource.stored_as, &crate::ListQuery::latest(namespace))?.objects;
-        objects.retain(|object| selector.matches(object));
-        Ok(objects)
+    ) -> Result<Snapshot, Status> {
+        let mut snapshot = self.store.list(&resource.stored_as, &crate::ListQuery::latest(namespace))?;
+        snapshot.objects.retain(|object| selector.matches(object));
+        Ok(snapshot)
     }
 }
 
-fn check_preconditions(
-    resource: &GroupResource,
+/// Kubernetes names the kind here where it names the resource everywhere else. What contains other things is deleted
+/// by code of its own, which says it differently.
+pub(super) fn check_preconditions(
+    resource: &Resource,
     object: &Object,
     options: &DeleteOptions,
 ) -> Result<(), Status> {
-    let failed = |what: &str, asked: &str, found: &str| {
-        let why =
-            format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}");
-        Err(Status::conflict(resource, &object.key.name, &why))
+    let container =
+        !resource.custom && matches!(&*resource.plural, "namespaces" | "customresourcedefinitions");
+    let failed = |what: &str, asked: &str, found: &str, perhaps: &str| {
+        if container {
+            let why = format!(
+                "Precondition failed: {what} in precondition: {asked}, {what} in object meta: {found}"
+            );
+            return Err(Status::conflict(&resource.group_resource(), &object.key.name, &why));
+        }
+        let why = format!(
+            "the {what} in the precondition ({asked}) does not match the {what} in record ({found}). \
+             The object might have been {perhaps}"
+        );
+        let kind = GroupResource::new(resource.group.clone(), resource.kind.clone());
+        Err(Status::conflict(&kind, &object.key.name, &why))
     };
     if let Some(uid) = &options.uid
         && **uid != *object.uid
     {
-        return failed("UID", uid, &object.uid);
+        return failed("UID", uid, &object.uid, "deleted and then recreated");
     }
     let found = object.version.to_string();
     match &options.version {
-        Some(version) if *version != found => failed("ResourceVersion", version, &found),
+        Some(version) if *version != found => failed("ResourceVersion", version, &found, "modified"),
         _ => Ok(()),
     }
 }
@@ -189,15 +242,25 @@ fn next_state(
 ) -> Option<(Value, bool)> {
     let marked = !live["metadata"]["deletionTimestamp"].is_null();
     let held = live["metadata"]["deletionGracePeriodSeconds"].as_i64();
-    let grace = if Rules::of(resource).graceful { grace_period(live, options, marked, held) } else { 0 };
+    let graceful = Rules::of(resource).graceful;
+    let grace = if graceful { grace_period(live, options, marked, held) } else { 0 };
     let mut next = live.clone();
-    let finalizers = finalizers_after(live, options.propagation);
+    let mut finalizers = finalizers_after(live, options.propagation);
+    let definition = &*resource.plural == "customresourcedefinitions" && !resource.custom;
+    if definition && !marked && !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
+        finalizers.push(CLEANUP_FINALIZER.to_owned());
+    }
     meta::set_finalizers(&mut next, &finalizers);
     let namespace_held = resource.group.is_empty()
         && &*resource.plural == "namespaces"
         && live.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     if grace == 0 && finalizers.is_empty() && !namespace_held {
-        stamp_deletion(&mut next, now, 0, marked);
+        if !graceful {
+            return Some((live.clone(), true));
+        }
+        if held != Some(0) {
+            stamp_deletion(&mut next, now, 0, marked);
+        }
         return Some((next, true));
     }
     let shorter = held.is_some_and(|held| grace < held);
@@ -209,8 +272,21 @@ fn next_state(
     }
     if namespace_held {
         next["status"]["phase"] = "Terminating".into();
+        remove_grace(&mut next);
+    }
+    if definition && !marked {
+        next["metadata"]["generation"] = live["metadata"]["generation"].clone();
+        remove_grace(&mut next);
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+        let condition = ("True", "InstanceDeletionPending", message);
+        set_condition(&mut next["status"], "Terminating", condition, &stamp(now));
     }
     Some((next, false))
+}
+
+/// Namespaces and definitions are marked without a grace period.
+fn remove_grace(object: &mut Value) {
+    object["metadata"].as_object_mut().map(|metadata| metadata.remove("deletionGracePeriodSeconds"));
 }
 
 /// Marks an object as being deleted. The first mark is a change of what is wanted, so the generation moves.

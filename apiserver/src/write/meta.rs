@@ -50,17 +50,56 @@ pub(crate) fn generated_base(generate_name: &str) -> &str {
     &generate_name[..end]
 }
 
+/// What is wrong with the identity and the metadata of a resource inside another.
+pub(crate) fn embedded(path: &str, resource: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["apiVersion", "kind"] {
+        let at = format!("{path}.{field}");
+        match &resource[field] {
+            Value::Null => errors.push(FieldError::required(at, "")),
+            Value::String(text) if text.is_empty() => {
+                errors.push(FieldError::invalid(at, text.as_str(), "must not be empty"));
+            }
+            Value::String(text) if field == "kind" => {
+                if let Err(problem) = NameRule::Service.check(&text.to_lowercase()) {
+                    let message = format!("may have mixed case, but should otherwise match: {problem}");
+                    errors.push(FieldError::invalid(at, text.as_str(), message));
+                }
+            }
+            Value::String(text) if text.matches('/').count() > 1 => {
+                let message = format!("unexpected GroupVersion string: {text}");
+                errors.push(FieldError::invalid(at, text.as_str(), message));
+            }
+            Value::String(_) => {}
+            other => errors.push(FieldError::invalid(at, other.clone(), "must be a string")),
+        }
+    }
+    if resource["metadata"].is_object() {
+        // Any name that can stand in a path will do.
+        let mut metadata = resource["metadata"].clone();
+        metadata["name"] = "any".into();
+        let found = validate(&json!({"metadata": metadata}), NameRule::Subdomain);
+        errors.extend(found.into_iter().map(|error| error.below(path)));
+    }
+    errors
+}
+
 /// Puts back what an update may not change.
 pub(crate) fn preserve(new: &mut Value, old: &Value) {
     let old = &old["metadata"];
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "generateName",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-    ] {
+    // What an update leaves out stays; some of it may not be changed either (see `validate_update`).
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let kept = old
+            .get(field)
+            .filter(|_| new["metadata"].get(field).is_none_or(|value| value.is_null() || value == ""));
+        if let Some(kept) = kept {
+            new["metadata"][field] = kept.clone();
+        }
+    }
+    if !old["deletionTimestamp"].is_null() {
+        new["metadata"]["deletionTimestamp"] = old["deletionTimestamp"].clone();
+    }
+    for field in ["creationTimestamp", "generateName", "generation"] {
         match old.get(field) {
             Some(value) => new["metadata"][field] = value.clone(),
             None => {
@@ -144,8 +183,8 @@ pub(crate) fn validate(object: &Value, rule: NameRule) -> Vec<FieldError> {
 fn validate_owners(metadata: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers = Vec::new();
-    for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
-        let path = format!("metadata.ownerReferences[{index}]");
+    for owner in metadata["ownerReferences"].as_array().into_iter().flatten() {
+        let path = "metadata.ownerReferences";
         for (field, message) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -153,7 +192,9 @@ fn validate_owners(metadata: &Value) -> Vec<FieldError> {
             ("uid", "must not be empty"),
         ] {
             let value = owner[field].as_str().unwrap_or_default();
-            if value.is_empty() {
+            // A version of more than two parts cannot be read either.
+            let unreadable = field == "apiVersion" && value.matches('/').count() > 1;
+            if value.is_empty() || unreadable {
                 errors.push(FieldError::invalid(format!("{path}.{field}"), value, message));
             }
         }
@@ -181,7 +222,7 @@ fn validate_owners(metadata: &Value) -> Vec<FieldError> {
 /// What is wrong with a change of metadata.
 pub(crate) fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for field in ["name", "namespace"] {
+    for field in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (after, before) = (&new["metadata"][field], &old["metadata"][field]);
         if after != before {
             let path = format!("metadata.{field}");
@@ -233,14 +274,14 @@ mod tests {
             problems(
                 &json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]})
             ),
-            ["metadata.ownerReferences[0].uid"]
+            ["metadata.ownerReferences.uid"]
         );
     }
 
     #[test]
     fn a_dying_object_takes_no_new_finalizers() {
         let old = json!({"metadata": {"name": "a", "deletionTimestamp": "x", "finalizers": ["a/b"]}});
-        let new = json!({"metadata": {"name": "a", "finalizers": ["a/b", "c/d"]}});
+        let new = json!({"metadata": {"name": "a", "deletionTimestamp": "x", "finalizers": ["a/b", "c/d"]}});
         let errors = validate_update(&new, &old);
         assert_eq!(
             errors[0].to_string(),

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub(crate) use body::{CUSTOM_PATCHES, Input, JSON_PATCHES, decode, media_type};
+pub(crate) use body::{CUSTOM_PATCHES, Input, decode, media_type};
 pub(crate) use delete::{DeleteOptions, Propagation};
 pub(crate) use meta::{FOREGROUND, ORPHAN};
 pub(crate) use scale::scale_of;
@@ -67,6 +67,7 @@ impl Target<'_> {
     fn endpoint<'b>(&'b self, api_version: &'b str) -> Endpoint<'b> {
         let ignored: &[&[&str]] = match self.subresource {
             Some("status") => &[&["spec"]],
+            Some("finalize") => &[&["status"]],
             None if self.resource.status => &[&["status"]],
             _ => &[],
         };
@@ -85,6 +86,30 @@ impl Target<'_> {
         track_update(&UpdateRequest { endpoint, old, manager: &self.options.manager, now }, new);
     }
 
+    /// Takes a built-in kind to what reading it into its Go type makes of it.
+    fn tidy(&self, value: &mut Value) {
+        if !self.resource.custom && &*self.resource.group != "apiextensions.k8s.io" {
+            builtin::tidy(&self.resource.schema, value);
+        }
+    }
+
+    /// Why a built-in kind cannot be read at all: a field has another type.
+    fn mismatch(&self, value: &Value) -> Option<String> {
+        let resource = self.resource;
+        if resource.custom { None } else { builtin::mismatch(&resource.schema, &resource.kind, value) }
+    }
+
+    /// 400 for a body that cannot be read.
+    fn check_types(&self, value: &Value) -> Result<(), Status> {
+        let (kind, version) = (&self.resource.kind, &self.resource.version);
+        match self.mismatch(value) {
+            None => Ok(()),
+            Some(problem) => Err(Status::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {problem}"
+            ))),
+        }
+    }
+
     /// Fills in defaults.
     fn apply_defaults(&self, value: &mut Value) {
         self.resource.schema.apply_defaults(value);
@@ -93,23 +118,44 @@ impl Target<'_> {
         }
     }
 
-    /// Everything that is wrong with an object on its own, or in what it changes of an old one.
-    fn problems(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    /// Everything that is wrong with an object on its own, or in what it changes of an old one, and what is to be
+    /// warned of.
+    fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
-        errors.extend(resource.schema.validate(new, old));
+        let mut of_types = match self.subresource {
+            // A status is checked alone, by its own part of the schema.
+            Some("status") if resource.custom => {
+                let (new, old) = (&new["status"], old.map(|old| &old["status"]));
+                let found = resource.schema.child("status").validate(new, old);
+                found.into_iter().map(|error| error.below("status")).collect()
+            }
+            _ => resource.schema.validate(new, old),
+        };
+        if resource.custom {
+            resource
+                .schema
+                .embedded(new, "", &mut |path, embedded| of_types.extend(meta::embedded(path, embedded)));
+        }
+        let findings = resource.schema.rules_after(&of_types, new, old);
         // Further rules assume that the types are right.
-        if errors.is_empty() && self.subresource != Some("status") {
+        let readable = of_types.is_empty() && findings.errors.is_empty();
+        errors.extend(of_types);
+        errors.extend(findings.errors);
+        if readable && self.subresource != Some("status") {
             errors.extend((rules.validate)(new));
             if !resource.custom {
                 errors.extend(builtin::validate(&resource.group, &resource.kind, new));
             }
         }
         if let Some(old) = old {
-            errors.extend(meta::validate_update(new, old));
+            // Kubernetes checks this twice, and lists what it finds as often.
+            let of_metadata = meta::validate_update(new, old);
+            errors.extend(of_metadata.clone());
+            errors.extend(of_metadata);
             errors.extend((rules.validate_update)(new, old));
         }
-        errors
+        (errors, findings.warnings)
     }
 
     /// 422 when anything is wrong.
@@ -204,17 +250,22 @@ impl Inner {
                 return Err(CommitError::Conflict { resource, key }.into());
             }
         };
-        Ok(Arc::new(Object {
-            key: target.key.clone(),
-            version,
-            uid: draft.uid,
-            labels: draft.labels,
-            fields: draft.fields,
-            owners: draft.owners,
-            deleting: draft.deleting,
-            body: Body::Raw(Bytes::from(draft.value.to_string())),
-        }))
+        Ok(unstored(&target.key, version, draft))
     }
+}
+
+/// What is answered for an object that is not stored, or not like this.
+fn unstored(key: &Key, version: u64, draft: Draft) -> Arc<Object> {
+    Arc::new(Object {
+        key: key.clone(),
+        version,
+        uid: draft.uid,
+        labels: draft.labels,
+        fields: draft.fields,
+        owners: draft.owners,
+        deleting: draft.deleting,
+        body: Body::Raw(Bytes::from(draft.value.to_string())),
+    })
 }
 
 /// What is stored of an object: the object, and the index that selectors and garbage collection read.

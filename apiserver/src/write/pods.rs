@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Target, delete::DeleteOptions, stamp};
+use super::{
+    Target,
+    delete::{DeleteOptions, check_preconditions},
+    stamp,
+};
 use crate::{Status, cluster::Inner, http::query::Params, registry::text};
 
 impl Inner {
@@ -10,24 +14,32 @@ impl Inner {
     pub(crate) fn bind(&self, target: &Target<'_>, binding: &Value) -> Result<(), Status> {
         let named = crate::GroupResource::new("", "pods/binding");
         let (kind, node) = (text(binding, "/target/kind"), text(binding, "/target/name"));
-        if node.is_empty() || !matches!(kind, "" | "Node") {
-            let problem = if node.is_empty() { "name" } else { "kind" };
-            let cause = crate::Cause {
-                reason: "FieldValueRequired".to_owned(),
-                message: "Required value".to_owned(),
-                field: format!("target.{problem}"),
-            };
-            return Err(Status::invalid("", "Binding", &target.key.name, vec![cause]));
+        let given = text(binding, "/metadata/name");
+        if !given.is_empty() && given != &*target.key.name {
+            return Err(Status::bad_request("name in URL does not match name in Binding object"));
+        }
+        // Kubernetes answers these as they are, without a reason.
+        let refused =
+            |problem: String| Err(Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", problem));
+        if !matches!(kind, "" | "Node") {
+            return refused(format!(
+                "target.kind: Unsupported value: {kind:?}: supported values: \"Node\", \"<empty>\""
+            ));
+        }
+        if node.is_empty() {
+            return refused("target.name: Required value".to_owned());
         }
         let (object, live) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
         let name = &target.key.name;
         let uid = text(binding, "/metadata/uid");
         if !uid.is_empty() && uid != &*object.uid {
+            let namespace = target.key.namespace.as_deref().unwrap_or_default();
             let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: /registry/pods/{namespace}/{name}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
                 object.uid
             );
-            return Err(Status::conflict(&named, name, &why));
+            return Err(Status::conflict(&target.resource.group_resource(), name, &why));
         }
         if object.deleting {
             return Err(Status::conflict(
@@ -62,7 +74,6 @@ impl Inner {
         node: &str,
     ) -> Result<(), Status> {
         let now = self.time();
-        let old = pod.clone();
         pod["spec"]["nodeName"] = node.into();
         for field in ["annotations", "labels"] {
             for (key, value) in binding["metadata"][field].as_object().into_iter().flatten() {
@@ -87,9 +98,25 @@ impl Inner {
             }
         }
         pod["status"] = status;
-        target.track(Some(&old), &mut pod, now);
         let main = Target { subresource: None, key: target.key.clone(), ..*target };
         self.put(&main, crate::Expect::Version(object.version), pod).map(|_| ())
+    }
+
+    /// Says in a pod's status why it is about to go.
+    fn mark_disrupted(&self, target: &Target<'_>, options: &mut DeleteOptions) -> Result<(), Status> {
+        let (object, mut pod) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
+        check_preconditions(target.resource, &object, options)?;
+        let mut status = pod["status"].take();
+        let condition = ("True", "EvictionByEvictionAPI", "Eviction API: evicting");
+        crate::registry::set_condition(&mut status, "DisruptionTarget", condition, &stamp(self.time()));
+        pod["status"] = status;
+        target.apply_defaults(&mut pod);
+        let main = Target { subresource: None, key: target.key.clone(), ..*target };
+        let marked = self.put(&main, crate::Expect::Version(object.version), pod)?;
+        if options.version.is_some() {
+            options.version = Some(marked.version.to_string());
+        }
+        Ok(())
     }
 
     /// Deletes a pod on behalf of somebody who drains its node. Disruption budgets are not served, so none is in the way.
@@ -104,6 +131,9 @@ impl Inner {
         }
         let mut options = DeleteOptions::parse(&Params::default(), eviction.get("deleteOptions"))?;
         options.dry_run |= target.options.dry_run;
+        if !options.dry_run {
+            self.mark_disrupted(target, &mut options)?;
+        }
         self.delete(target.resource, &target.key, &options).map(|_| ())
     }
 }

@@ -11,6 +11,7 @@ const SCALE_VERSION: &str = "autoscaling/v1";
 /// An object as `autoscaling/v1` Scale.
 pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     let number = |path: &str| object.pointer(&pointer(path)).and_then(Value::as_i64).unwrap_or_default();
+    let replicas = number(&paths.spec_replicas);
     let metadata = &object["metadata"];
     let mut shown = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -22,7 +23,7 @@ pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": SCALE_VERSION,
         "metadata": shown,
-        "spec": {"replicas": number(&paths.spec_replicas)},
+        "spec": if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) },
         "status": {"replicas": number(&paths.status_replicas)},
     });
     let selector = paths.label_selector.as_deref().and_then(|path| object.pointer(&pointer(path)));
@@ -43,6 +44,11 @@ impl Inner {
     ) -> Result<Written, Status> {
         let (_, live) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
         let current = scale_of(paths, &live);
+        let unreadable = |problem: String| {
+            let cause =
+                Cause { reason: "FieldValueInvalid".to_owned(), message: problem, field: "patch".to_owned() };
+            Status::invalid("", "", "", vec![cause])
+        };
         let wanted = match kind {
             None => decode_yaml(body)?.value,
             Some(PatchKind::Json) => patch::json(&current, body).map_err(|error| refused(&error))?,
@@ -52,6 +58,9 @@ impl Inner {
             }
             Some(PatchKind::Apply) => return self.apply_scale(target, paths, &decode_yaml(body)?.value),
         };
+        if kind.is_some() && !wanted["spec"]["replicas"].is_null() && !wanted["spec"]["replicas"].is_i64() {
+            return Err(unreadable("Invalid value: spec.replicas is not an integer".to_owned()));
+        }
         let replicas = check(target.resource, &target.key.name, &wanted)?;
         let mut patch = nested(&paths.spec_replicas, replicas);
         let asked = text(&wanted, "/metadata/resourceVersion");
@@ -100,7 +109,7 @@ fn check(resource: &Resource, name: &str, scale: &Value) -> Result<i64, Status> 
         let cause = Cause {
             reason: "FieldValueInvalid".to_owned(),
             message: format!("Invalid value: {replicas}: should be a non-negative integer"),
-            field: "spec.replicas".to_owned(),
+            field: ".spec.replicas".to_owned(),
         };
         return Err(Status::invalid(&resource.group, &resource.kind, name, vec![cause]));
     }

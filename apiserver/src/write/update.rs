@@ -8,14 +8,14 @@ use super::{
     CONFLICT_RETRIES, Input, Target, Written,
     body::{decode_json, decode_yaml},
     create::{check_kind, check_namespace, name_mismatch},
-    draft, meta, stamp, strict,
+    draft, meta, stamp, strict, unstored,
 };
 use crate::{
     Cause, Change, Expect, Object, Status,
     apply::{self, ApplyError, ApplyRequest},
     cluster::Inner,
     http::query::WriteOptions,
-    patch::{self, PatchError},
+    patch::{self, PatchError, go_format},
     registry::{keep, text},
 };
 
@@ -39,6 +39,8 @@ struct Proposal {
     tracked: bool,
     /// The client named the version that it wants to change.
     pinned: bool,
+    /// The client sent the whole object, whose uid is then a precondition.
+    replaces: bool,
     warnings: Vec<String>,
 }
 
@@ -66,6 +68,7 @@ impl Inner {
                 "{kind} in version {version:?} cannot be handled as a {kind}: {problem}"
             ))
         })?;
+        target.check_types(&value)?;
         let name = text(&value, "/metadata/name");
         if name != &*target.key.name {
             return Err(name_mismatch(name, &target.key.name));
@@ -96,7 +99,7 @@ impl Inner {
         }
         self.modify(target, &|_| {
             let (value, warnings) = (value.clone(), warnings.clone());
-            Ok(Proposal { value, tracked: false, pinned: !unpinned, warnings })
+            Ok(Proposal { value, tracked: false, pinned: !unpinned, replaces: true, warnings })
         })
     }
 
@@ -109,11 +112,11 @@ impl Inner {
             }
             PatchKind::Json => self.patch_with(target, &[], None, &|live| patch::json(live, body)),
             PatchKind::Merge => {
-                let Input { value, duplicates } = decode_json(body)?;
+                let Input { value, duplicates } = decode_patch(body, "error decoding patch: ")?;
                 self.patch_with(target, &duplicates, Some(&value), &|live| patch::merge(live, &value))
             }
             PatchKind::Strategic => {
-                let Input { value, duplicates } = decode_json(body)?;
+                let Input { value, duplicates } = decode_patch(body, "")?;
                 let schema = &target.resource.schema;
                 self.patch_with(target, &duplicates, Some(&value), &|live| {
                     patch::strategic(live, &value, schema)
@@ -132,39 +135,26 @@ impl Inner {
         // A version inside the patch is a condition; one that comes from the live object is not.
         let pinned = document.is_some_and(|patch| !text(patch, "/metadata/resourceVersion").is_empty());
         self.modify(target, &|live| {
-            let mut value = patched(live).map_err(|error| patch_status(target, &error))?;
-            check_kind(target.resource, &mut value)?;
-            let warnings = strict(target, &mut value, duplicates, |before, problem| {
-                let cause = Cause {
-                    reason: "FieldValueInvalid".to_owned(),
-                    message: format!("Invalid value: {:?}: {problem}", before.to_string()),
-                    field: "patch".to_owned(),
-                };
-                Status::invalid("", "", "", vec![cause])
-            })?;
-            Ok(Proposal { value, tracked: false, pinned, warnings })
+            let mut value = patched(live).map_err(|error| patch_status(&error))?;
+            check_patched_kind(target, &mut value)?;
+            let warnings = strict(target, &mut value, duplicates, unreadable)?;
+            if let Some(problem) = target.mismatch(&value) {
+                return Err(unreadable(&value, problem));
+            }
+            let name = text(&value, "/metadata/name");
+            if name != &*target.key.name {
+                return Err(name_mismatch(name, &target.key.name));
+            }
+            check_namespace(target, &mut value)?;
+            Ok(Proposal { value, tracked: false, pinned, replaces: false, warnings })
         })
     }
 
     fn apply(&self, target: &Target<'_>, body: &[u8]) -> Result<Written, Status> {
         let WriteOptions { manager, force, .. } = target.options;
-        let Input { mut value, duplicates } = decode_yaml(body)?;
-        if !value.is_object() {
-            return Err(Status::bad_request("error decoding YAML: the body is not an object"));
-        }
-        let name = text(&value, "/metadata/name");
-        if !name.is_empty() && name != &*target.key.name {
-            return Err(name_mismatch(name, &target.key.name));
-        }
-        check_namespace(target, &mut value)?;
-        value["metadata"]["name"] = (*target.key.name).into();
-        let expected = target.resource.kind.as_ref();
-        if text(&value, "/kind") != expected {
-            let given = text(&value, "/kind");
-            return Err(Status::bad_request(format!(
-                "the kind in the data ({given}) does not match the expected kind ({expected})"
-            )));
-        }
+        let Input { value, duplicates } = decode_yaml(body)?;
+        check_applied(target, &value)?;
+        let uid = text(&value, "/metadata/uid").to_owned();
         let pinned = !text(&value, "/metadata/resourceVersion").is_empty();
         let problems = strict_duplicates(target, &duplicates)?;
         let version = target.resource.api_version();
@@ -172,14 +162,19 @@ impl Inner {
             let endpoint = target.endpoint(&version);
             let now = self.time();
             let request = ApplyRequest { endpoint, live, applied: &value, manager, force: *force, now };
-            apply::apply(&request).map_err(|error| apply_status(target, &error))
+            let mut merged = apply::apply(&request).map_err(|error| apply_status(&error))?;
+            check_namespace(target, &mut merged)?;
+            Ok::<_, Status>(merged)
         };
         if self.live(target.resource, &target.key)?.is_none() {
             if target.subresource.is_some() {
                 return Err(target.not_found());
             }
-            if pinned || !text(&value, "/metadata/uid").is_empty() {
-                return Err(Status::modified(&target.resource.group_resource(), &target.key.name));
+            if !uid.is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(Status::conflict(&target.resource.group_resource(), &target.key.name, &why));
             }
             match self.insert(target, merged(None)?, true) {
                 // Somebody else created it just now: apply to that.
@@ -189,7 +184,7 @@ impl Inner {
         }
         self.modify(target, &|live| {
             let value = merged(Some(live))?;
-            Ok(Proposal { value, tracked: true, pinned, warnings: problems.clone() })
+            Ok(Proposal { value, tracked: true, pinned, replaces: false, warnings: problems.clone() })
         })
     }
 
@@ -224,15 +219,15 @@ impl Inner {
         live: &Value,
         proposal: Proposal,
     ) -> Result<Written, Status> {
-        let Proposal { value: mut new, tracked, pinned: _, warnings } = proposal;
-        let written = |object| Written { object, created: false, warnings };
+        let Proposal { value: mut new, tracked, pinned: _, replaces, warnings } = proposal;
         if new == *live {
-            return Ok(written(object.clone()));
+            return Ok(Written { object: object.clone(), created: false, warnings });
         }
         let resource = target.resource;
         let (rules, now) = (target.rules(), self.time());
-        check_preconditions(target, object, &new)?;
+        check_preconditions(target, object, &new, replaces)?;
         meta::normalize(&mut new);
+        target.tidy(&mut new);
         meta::preserve(&mut new, live);
         target.apply_defaults(&mut new);
         if !tracked {
@@ -250,7 +245,12 @@ impl Inner {
                 new["status"] = self.accept_definition(&new, &stamp(now));
             }
         }
-        target.check(&target.key.name, &target.problems(&new, Some(live)))?;
+        let (problems, warned) = target.problems(&new, Some(live));
+        target.check(&target.key.name, &problems).map_err(|status| status.warning(warnings.clone()))?;
+        let written = |object| {
+            let warnings = warnings.iter().chain(&warned).cloned().collect();
+            Written { object, created: false, warnings }
+        };
         if differ_in_ownership_only(&new, live) {
             apply::keep_times(live, &mut new);
         }
@@ -260,18 +260,25 @@ impl Inner {
         }
         let expect = Expect::Version(object.version);
         if released(&new) && !target.options.dry_run {
-            let last = draft(resource, new);
-            return Ok(written(self.commit(resource, &target.key, expect, Change::Delete(last))?));
+            // Watchers see the object as it was stored last, the client as it wanted it.
+            let last = Change::Delete(draft(resource, live.clone()));
+            let gone = self.commit(resource, &target.key, expect, last)?;
+            return Ok(written(unstored(&target.key, gone.version, draft(resource, new))));
         }
         Ok(written(self.put(target, expect, new)?))
     }
 }
 
 /// The version and uid that a body names must be those of the object.
-fn check_preconditions(target: &Target<'_>, object: &Object, new: &Value) -> Result<(), Status> {
+fn check_preconditions(
+    target: &Target<'_>,
+    object: &Object,
+    new: &Value,
+    replaces: bool,
+) -> Result<(), Status> {
     let resource = target.resource.group_resource();
     let uid = text(new, "/metadata/uid");
-    if !uid.is_empty() && uid != &*object.uid {
+    if replaces && !uid.is_empty() && uid != &*object.uid {
         let why =
             format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", object.uid);
         return Err(Status::conflict(&resource, &target.key.name, &why));
@@ -328,20 +335,80 @@ fn strict_duplicates(target: &Target<'_>, duplicates: &[String]) -> Result<Vec<S
     strict(target, &mut nothing, duplicates, |_, problem| Status::bad_request(problem))
 }
 
-fn patch_status(target: &Target<'_>, error: &PatchError) -> Status {
+fn patch_status(error: &PatchError) -> Status {
     let code = http::StatusCode::from_u16(error.code()).unwrap_or(http::StatusCode::BAD_REQUEST);
     let mut status = Status::new(code, error.reason(), error.message());
-    if let Some(cause) = error.cause() {
-        status.details.name = target.key.name.to_string();
-        status.details.causes.push(cause_of(&cause));
-    }
+    // Kubernetes does not say which patch of which object it was that did not fit.
+    status.details.shown = code == http::StatusCode::UNPROCESSABLE_ENTITY;
+    status.details.causes.extend(error.cause().as_ref().map(cause_of));
     status
 }
 
-fn apply_status(target: &Target<'_>, error: &ApplyError) -> Status {
+/// Reads a merge patch.
+fn decode_patch(body: &[u8], prefix: &str) -> Result<Input, Status> {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        return Err(Status::bad_request(format!("{prefix}{}", go_format::json_error(&error))));
+    }
+    decode_json(body)
+}
+
+/// 422 for an object that cannot be read any more once it is patched.
+fn unreadable(document: &Value, problem: String) -> Status {
+    let cause = Cause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: format!("Invalid value: {:?}: {problem}", document.to_string()),
+        field: "patch".to_owned(),
+    };
+    Status::invalid("", "", "", vec![cause])
+}
+
+/// A patch leaves apiVersion and kind as they are.
+fn check_patched_kind(target: &Target<'_>, value: &mut Value) -> Result<(), Status> {
+    let resource = target.resource;
+    let (kind, version) = (text(value, "/kind"), text(value, "/apiVersion"));
+    let same = (kind.is_empty() || kind == &*resource.kind)
+        && (version.is_empty() || version == resource.api_version());
+    if !resource.custom && !same {
+        let problem = format!("no kind {kind:?} is registered for version {version:?}");
+        return Err(unreadable(value, problem));
+    }
+    check_kind(resource, value)
+}
+
+/// An applied configuration names the object that it is applied to.
+fn check_applied(target: &Target<'_>, value: &Value) -> Result<(), Status> {
+    let (resource, url) = (target.resource, &*target.key.name);
+    if !value.is_object() {
+        let problem = go_format::cannot_unmarshal(value, "map[string]interface {}");
+        return Err(Status::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: {problem}"
+        )));
+    }
+    let (kind, version) = (text(value, "/kind"), text(value, "/apiVersion"));
+    if kind != &*resource.kind || (!resource.custom && version != resource.api_version()) {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        return Err(Status::bad_request(format!("invalid object type: {group}/{version}, Kind={kind}")));
+    }
+    match text(value, "/metadata/name") {
+        "" => {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({url} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        name if name != url => return Err(name_mismatch(name, url)),
+        _ => {}
+    }
+    match (target.key.namespace.as_deref(), text(value, "/metadata/namespace")) {
+        (Some(expected), given) if !given.is_empty() && given != expected => Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn apply_status(error: &ApplyError) -> Status {
     let code = http::StatusCode::from_u16(error.code()).unwrap_or(http::StatusCode::BAD_REQUEST);
     let mut status = Status::new(code, error.reason(), error.to_string());
-    let _ = target;
     status.details.causes = error.causes().iter().map(cause_of).collect();
     status
 }

@@ -43,7 +43,7 @@ async fn preconditions_guard_a_deletion() {
     assert_eq!(
         other.failure().1,
         format!(
-            "Operation cannot be fulfilled on configmaps \"a\": Precondition failed: UID in precondition: other, UID in object meta: {uid}"
+            "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
         )
     );
     let stale = json!({"preconditions": {"uid": uid, "resourceVersion": "1"}});
@@ -211,7 +211,10 @@ async fn a_namespace_goes_when_it_is_empty() {
         (403, r#"configmaps "b" is forbidden: unable to create new content in namespace foo because it is being terminated"#.into())
     );
     let waiting = world.get("/api/v1/namespaces/foo").await.json();
-    assert_eq!(waiting["status"]["conditions"][0]["message"], "Some resources are remaining: pods");
+    assert_eq!(
+        waiting["status"]["conditions"][3]["message"],
+        "Some resources are remaining: pods. has 1 resource instances"
+    );
     world.delete("/api/v1/namespaces/foo/pods/p", &json!({"gracePeriodSeconds": 0})).await;
     world.settle().await;
     assert_eq!(world.get("/api/v1/namespaces/foo").await.code, 404);

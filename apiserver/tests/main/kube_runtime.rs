@@ -27,7 +27,8 @@ async fn typed_objects_make_the_round_trip() {
     assert_eq!(replaced.data.as_ref().and_then(|data| data.get("k")).map(String::as_str), Some("2"));
     let conflict = api.replace("a", &PostParams::default(), &made).await.expect_err("stale");
     assert!(matches!(conflict, kube::Error::Api(status) if status.is_conflict()));
-    let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "3"}});
+    let applied =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "3"}});
     let params = PatchParams::apply("ann").force();
     api.patch("a", &params, &Patch::Apply(applied)).await.expect("applied");
     assert_eq!(api.list(&ListParams::default().limit(1)).await.expect("listed").items.len(), 1);

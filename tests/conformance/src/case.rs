@@ -1,6 +1,10 @@
 //! What a case is, and how it is read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
@@ -156,6 +160,8 @@ struct StepFile {
     name: Option<String>,
     body: Option<Value>,
     text: Option<String>,
+    #[serde(rename = "bodyFile")]
+    body_file: Option<String>,
     #[serde(default)]
     fill: BTreeMap<String, usize>,
     #[serde(default)]
@@ -175,6 +181,13 @@ struct StepFile {
     #[serde(default)]
     compare: Compare,
     code: Option<u16>,
+}
+
+/// Reads a YAML file of the repository, named from its root.
+fn read_body(file: &str) -> Result<Value, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let text = fs::read_to_string(&path).map_err(|error| format!("bodyFile: cannot read {file}: {error}"))?;
+    serde_saphyr::from_str(&text).map_err(|error| format!("bodyFile: {file} is not YAML: {error}"))
 }
 
 impl Case {
@@ -238,7 +251,8 @@ impl StepFile {
     }
 
     fn action(self, known: &BTreeSet<String>, watches: &mut BTreeSet<String>) -> Result<Action, String> {
-        let sends = self.body.is_some() || self.text.is_some() || !self.fill.is_empty();
+        let sends =
+            self.body.is_some() || self.text.is_some() || self.body_file.is_some() || !self.fill.is_empty();
         let reads = self.events.is_some() || self.ends || self.bookmarks;
         match (&self.request, &self.watch, &self.read) {
             (Some(request), None, None) => {
@@ -316,6 +330,12 @@ impl StepFile {
     }
 
     fn payload(&self) -> Result<Payload, String> {
+        if let Some(file) = &self.body_file {
+            if self.body.is_some() || self.text.is_some() || !self.fill.is_empty() {
+                return Err("bodyFile: there is a body already".into());
+            }
+            return Ok(Payload::Json(read_body(file)?, Vec::new()));
+        }
         match (&self.body, &self.text) {
             (Some(_), Some(_)) => Err("text: there is a body already".into()),
             (Some(body), None) => {

@@ -26,6 +26,7 @@ pub(super) fn default(volume: &mut Value) {
         fill(source.get_mut("serviceAccountToken"), "expirationSeconds", TOKEN_SECONDS);
         downward(source.get_mut("downwardAPI"));
     }
+    fill(volume.pointer_mut("/ephemeral/volumeClaimTemplate"), "metadata", json!({}));
     fill(volume.pointer_mut("/ephemeral/volumeClaimTemplate/spec"), "volumeMode", "Filesystem");
     if let Some(image) = volume.get_mut("image") {
         let latest = is_latest(&text(image, "reference").unwrap_or_default());

@@ -15,6 +15,33 @@ const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 const VARIABLE: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
+/// Resources that Kubernetes itself knows.
+const STANDARD: &[&str] = &["cpu", "ephemeral-storage", "memory"];
+/// What of its own pod a variable may show, sorted.
+const VARIABLE_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+/// Fields that exist and that variables cannot show.
+const POD_FIELDS: &[&str] =
+    &["metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase"];
+/// Amounts that a variable may show, sorted.
+const RESOURCE_FIELDS: &[&str] = &[
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
 /// Whether a list holds containers that run, or such that only prepare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -31,9 +58,7 @@ pub(super) fn validate(
     errors: &mut Vec<FieldError>,
 ) {
     named(&container["name"], &format!("{path}.name"), names::label, errors);
-    if text(&container["image"]).is_empty() {
-        errors.push(FieldError::required(format!("{path}.image"), ""));
-    }
+    image(container, path, errors);
     one_of(
         &container["terminationMessagePolicy"],
         &format!("{path}.terminationMessagePolicy"),
@@ -69,6 +94,17 @@ pub(super) fn validate(
                 errors.push(FieldError::forbidden(format!("{path}.restartPolicy"), message));
             }
         }
+    }
+}
+
+/// An image has a name, and no blanks around it.
+pub(crate) fn image(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let image = text(&container["image"]);
+    if image.is_empty() {
+        errors.push(FieldError::required(format!("{path}.image"), ""));
+    } else if image.trim() != image {
+        let message = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid(format!("{path}.image"), image, message));
     }
 }
 
@@ -145,6 +181,7 @@ fn variables(variables: &[Value], path: &str, errors: &mut Vec<FieldError>) {
             _ => {}
         }
         if let Some(source) = variable["valueFrom"].as_object() {
+            variable_source(&variable["valueFrom"], &format!("{path}.valueFrom"), errors);
             let message = match source.values().filter(|value| !value.is_null()).count() {
                 0 => {
                     "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
@@ -158,9 +195,56 @@ fn variables(variables: &[Value], path: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// What a variable is taken from.
+fn variable_source(source: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let field = &source["fieldRef"]["fieldPath"];
+    if source["fieldRef"].is_object() {
+        let path = format!("{path}.fieldRef.fieldPath");
+        let name = text(field);
+        match name {
+            "" => errors.push(FieldError::required(path, "")),
+            _ if VARIABLE_FIELDS.contains(&name)
+                || ["metadata.labels['", "metadata.annotations['"]
+                    .iter()
+                    .any(|map| name.starts_with(map)) => {}
+            _ if POD_FIELDS.contains(&name) => {
+                errors.push(FieldError::not_supported(path, name, VARIABLE_FIELDS))
+            }
+            _ => {
+                let message = format!("error converting fieldPath: field label not supported: {name}");
+                errors.push(FieldError::invalid(path, name, message));
+            }
+        }
+    }
+    if source["resourceFieldRef"].is_object() {
+        let path = format!("{path}.resourceFieldRef.resource");
+        let name = text(&source["resourceFieldRef"]["resource"]);
+        let pages =
+            ["requests.hugepages-", "limits.hugepages-"].iter().any(|prefix| name.starts_with(prefix));
+        match name {
+            "" => errors.push(FieldError::required(path, "")),
+            _ if RESOURCE_FIELDS.contains(&name) || pages => {}
+            _ => errors.push(FieldError::not_supported(path, name, RESOURCE_FIELDS)),
+        }
+    }
+    for kind in ["configMapKeyRef", "secretKeyRef"] {
+        let reference = &source[kind];
+        if !reference.is_object() {
+            continue;
+        }
+        let name = text(&reference["name"]);
+        if let Err(problem) = names::subdomain(name) {
+            errors.push(FieldError::invalid(format!("{path}.{kind}.name"), name, problem));
+        }
+        named(&reference["key"], &format!("{path}.{kind}.key"), names::config_key, errors);
+    }
+}
+
 fn mounts(container: &Value, path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<FieldError>) {
     let mut paths = BTreeSet::new();
     for (index, mount) in list(&container["volumeMounts"]).iter().enumerate() {
+        // As Kubernetes has it: the path of this one field is without the number.
+        let sub_path_field = format!("{path}.volumeMounts.subPath");
         let path = format!("{path}.volumeMounts[{index}]");
         let (name, target) = (text(&mount["name"]), text(&mount["mountPath"]));
         if name.is_empty() {
@@ -183,17 +267,29 @@ fn mounts(container: &Value, path: &str, volumes: &BTreeSet<&str>, errors: &mut 
         }
         let sub_path = text(&mount["subPath"]);
         if sub_path.starts_with('/') {
-            errors.push(FieldError::invalid(format!("{path}.subPath"), sub_path, "must be a relative path"));
+            errors.push(FieldError::invalid(&sub_path_field, sub_path, "must be a relative path"));
         }
         if sub_path.split('/').any(|part| part == "..") {
-            errors.push(FieldError::invalid(format!("{path}.subPath"), sub_path, "must not contain '..'"));
+            errors.push(FieldError::invalid(&sub_path_field, sub_path, "must not contain '..'"));
         }
     }
 }
 
 pub(super) fn resources(resources: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    amounts(&resources["limits"], &format!("{path}.limits"), errors);
-    amounts(&resources["requests"], &format!("{path}.requests"), errors);
+    for field in ["limits", "requests"] {
+        for (resource, _) in entries(&resources[field]) {
+            let ours = !resource.contains('/');
+            if ours && !STANDARD.contains(&resource.as_str()) && !resource.starts_with("hugepages-") {
+                let message = "must be a standard resource for containers";
+                errors.push(FieldError::invalid(
+                    format!("{path}.{field}[{resource}]"),
+                    resource.as_str(),
+                    message,
+                ));
+            }
+        }
+        amounts(&resources[field], &format!("{path}.{field}"), errors);
+    }
     for (resource, request) in entries(&resources["requests"]) {
         let limit = &resources["limits"][resource];
         let (Some(asked), Some(allowed)) = (quantity(request), quantity(limit)) else { continue };
@@ -249,18 +345,19 @@ fn probes(container: &Value, path: &str, errors: &mut Vec<FieldError>) {
 
 fn handler(handler: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let mut given = HANDLERS.iter().filter(|name| !handler[**name].is_null());
-    if given.next().is_none() {
+    let first = given.next();
+    if first.is_none() {
         errors.push(FieldError::required(path, "must specify a handler type"));
     }
     for second in given {
         let message = "may not specify more than 1 handler type";
         errors.push(FieldError::forbidden(format!("{path}.{second}"), message));
     }
-    if handler["exec"].is_object() && list(&handler["exec"]["command"]).is_empty() {
+    if first == Some(&"exec") && list(&handler["exec"]["command"]).is_empty() {
         errors.push(FieldError::required(format!("{path}.exec.command"), ""));
     }
     for name in ["httpGet", "tcpSocket", "grpc"] {
-        if !handler[name].is_object() {
+        if first != Some(&name) {
             continue;
         }
         let (path, port) = (format!("{path}.{name}.port"), &handler[name]["port"]);
@@ -273,7 +370,7 @@ fn handler(handler: &Value, path: &str, errors: &mut Vec<FieldError>) {
             _ => port_number(port, &path, errors),
         }
     }
-    if handler["httpGet"].is_object() {
+    if first == Some(&"httpGet") {
         one_of(&handler["httpGet"]["scheme"], &format!("{path}.httpGet.scheme"), &["HTTP", "HTTPS"], errors);
     }
 }

@@ -22,6 +22,22 @@ pub(super) fn validate(pod: &Value, errors: &mut Vec<FieldError>) {
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(&spec["dnsPolicy"], "spec.dnsPolicy", &policies, errors);
     labels(&spec["nodeSelector"], "spec.nodeSelector", errors);
+    let terms = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    if terms.is_object() && list(&terms["nodeSelectorTerms"]).is_empty() {
+        let path =
+            "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+        errors.push(FieldError::required(path, "must have at least one node selector term"));
+    }
+    if spec["dnsPolicy"] == "None" && list(&spec["dnsConfig"]["nameservers"]).is_empty() {
+        let (field, message) = match spec["dnsConfig"].is_null() {
+            true => ("spec.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None"),
+            false => (
+                "spec.dnsConfig.nameservers",
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            ),
+        };
+        errors.push(FieldError::required(field, message));
+    }
     for (index, gate) in list(&spec["readinessGates"]).iter().enumerate() {
         qualified(&gate["conditionType"], &format!("spec.readinessGates[{index}].conditionType"), errors);
     }
@@ -127,6 +143,10 @@ fn scheduling_gates(spec: &Value, errors: &mut Vec<FieldError>) {
         if !seen.insert(text(&gate["name"])) {
             errors.push(FieldError::duplicate(path, text(&gate["name"])));
         }
+    }
+    if !list(&spec["schedulingGates"]).is_empty() && !text(&spec["nodeName"]).is_empty() {
+        let message = "cannot be set until all schedulingGates have been cleared";
+        errors.push(FieldError::forbidden("spec.nodeName", message));
     }
 }
 

@@ -32,7 +32,7 @@ type Object = Map<String, Value>;
 /// 415, since their schemas have no merge keys.
 pub fn strategic(current: &Value, patch: &Value, schema: &Schema) -> Result<Value, PatchError> {
     let (Value::Object(current), Value::Object(patch)) = (current, patch) else {
-        return Err(PatchError::Malformed("invalid JSON document".to_owned()));
+        return Err(PatchError::Malformed(go_format::cannot_unmarshal(patch, "map[string]interface {}")));
     };
     merge_objects(current.clone(), patch.clone(), schema).map(Value::Object)
 }

@@ -66,7 +66,9 @@ fn set(items: &Map<String, Value>, path: &str, errors: &mut Vec<FieldError>) {
         _ => return,
     };
     if wrong {
-        errors.push(FieldError::invalid(format!("{path}.items.{key}"), text(key), message));
+        // The value shown is that of the list type, whichever is wrong.
+        let shown = items.get(LIST_TYPE).cloned().unwrap_or_default();
+        errors.push(FieldError::invalid(format!("{path}.items.{key}"), shown, message));
     }
 }
 
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(
             errors(&set(json!({"type": "object", "properties": {}}))),
             [
-                "s.properties[l].items.x-kubernetes-map-type: Invalid value: \"\": must be atomic as item of a list with x-kubernetes-list-type=set"
+                "s.properties[l].items.x-kubernetes-map-type: Invalid value: null: must be atomic as item of a list with x-kubernetes-list-type=set"
             ]
         );
         assert_eq!(

@@ -1,6 +1,6 @@
 //! String formats, those that a Kubernetes API server checks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -11,11 +11,19 @@ use crate::schema::{ErrorKind, FieldError};
 /// Checks a string against its format; formats nobody knows are no rule.
 pub(super) fn check(format: Option<&str>, text: &str, path: &str) -> Option<FieldError> {
     let format = format?;
-    let valid = match format.replace('-', "").as_str() {
-        "datetime" => text.parse::<jiff::Timestamp>().is_ok(),
+    (!accepts(format, text)).then(|| {
+        let message = about(path, format_args!("must be of type {format}: {text:?}"));
+        FieldError::new(path, ErrorKind::TypeInvalid, message, Some(text.into()))
+    })
+}
+
+/// Whether a string is of a format; of one that nobody knows every string is.
+pub(crate) fn accepts(format: &str, text: &str) -> bool {
+    match format.replace('-', "").as_str() {
+        "datetime" => !text.contains(' ') && text.parse::<jiff::Timestamp>().is_ok(),
         "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
         "duration" => text.parse::<jiff::SignedDuration>().is_ok() || DURATION.is_match(text),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
+        "ipv4" => is_ipv4(text),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),
         "hostname" => text.len() <= 255 && HOSTNAME.is_match(text),
@@ -23,18 +31,20 @@ pub(super) fn check(format: Option<&str>, text: &str, path: &str) -> Option<Fiel
         "uuid" => UUID.is_match(text),
         "uri" => URI.is_match(text),
         "email" => EMAIL.is_match(text),
-        "byte" => BASE64.is_match(text) && text.len().is_multiple_of(4),
+        "byte" => !text.is_empty() && BASE64.is_match(text) && text.len().is_multiple_of(4),
         "hexcolor" => HEX_COLOR.is_match(text),
         // Not an OpenAPI format: marks the quantities of built-in kinds.
         "quantity" => QUANTITY.is_match(text),
         "k8sshortname" => text.len() <= 63 && LABEL.is_match(text),
         "k8slongname" => text.len() <= 253 && SUBDOMAIN.is_match(text),
         _ => true,
-    };
-    (!valid).then(|| {
-        let message = about(path, format_args!("must be of type {format}: {text:?}"));
-        FieldError::new(path, ErrorKind::TypeInvalid, message, Some(text.into()))
-    })
+    }
+}
+
+/// Leading noughts are taken as they are: an old parser of Go's is what checks them.
+fn is_ipv4(text: &str) -> bool {
+    let part = |part: &str| (1..=3).contains(&part.len()) && part.parse::<u8>().is_ok();
+    text.split('.').count() == 4 && text.split('.').all(part)
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -64,7 +74,7 @@ fn literal(pattern: &str) -> Regex {
 }
 
 patterns! {
-    DURATION = r"^[+-]?([0-9]+(\.[0-9]*)? ?(ns|us|µs|ms|s|m|h|d|w) ?)+$";
+    DURATION = r"^(?i)[+-]?([0-9]+(\.[0-9]*)? *(ns|nanos?|us|µs|micros?|ms|millis?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|wks?) *)+$";
     HOSTNAME = r"^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.?$";
     MAC = r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$";
     UUID = r"^(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$";
