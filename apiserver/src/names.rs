@@ -50,7 +50,10 @@ impl NameRule {
 /// A DNS label: 63 characters, lower case letters, digits and dashes.
 pub(crate) fn label(name: &str) -> Result<(), String> {
     bounded(name, 63)?;
-    is_label(name).then_some(()).ok_or_else(|| LABEL.to_owned())
+    if is_label(name) {
+        return Ok(());
+    }
+    Err(if name.split('.').all(is_label) { "must not contain dots" } else { LABEL }.to_owned())
 }
 
 /// A DNS subdomain: labels joined by dots, 253 characters in all.

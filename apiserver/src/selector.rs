@@ -1,5 +1,7 @@
 //! Label and field selectors.
 
+mod labels;
+
 use crate::{Key, Labels, Object};
 
 /// One requirement of a label selector.
@@ -30,8 +32,10 @@ impl Requirement {
 /// Why a selector cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SelectorError {
-    #[error("unable to parse requirement: {0}")]
+    #[error("{0}")]
     Labels(String),
+    #[error("unable to parse requirement: {0}")]
+    Requirement(String),
     #[error("invalid selector: '{0}'; can't understand '{1}'")]
     Fields(String, String),
     #[error("field label not supported: {0}")]
@@ -59,7 +63,7 @@ impl Selector {
         fields: &str,
         known: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SelectorError> {
-        Ok(Self { labels: parse_labels(labels)?, fields: parse_fields(fields, known)? })
+        Ok(Self { labels: labels::parse(labels)?, fields: parse_fields(fields, known)? })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -108,91 +112,6 @@ fn parse_fields(text: &str, known: impl Fn(&str) -> Option<String>) -> Result<Ve
         terms.push(FieldTerm { field, value: value.to_owned(), equal });
     }
     Ok(terms)
-}
-
-fn parse_labels(text: &str) -> Result<Vec<Requirement>, SelectorError> {
-    let mut requirements = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (requirement, tail) = parse_requirement(rest)?;
-        requirements.push(requirement);
-        rest = match tail.trim_start() {
-            "" => "",
-            tail => {
-                let after = tail.strip_prefix(',').map(str::trim_start).filter(|after| !after.is_empty());
-                after.ok_or_else(|| unexpected(tail, "',' or end of string"))?
-            }
-        };
-    }
-    Ok(requirements)
-}
-
-fn parse_requirement(text: &str) -> Result<(Requirement, &str), SelectorError> {
-    if let Some(rest) = text.strip_prefix('!') {
-        let (key, rest) = take_key(rest.trim_start())?;
-        return Ok((Requirement::Missing(key), rest));
-    }
-    let (key, rest) = take_key(text)?;
-    let rest = rest.trim_start();
-    let one = |rest: &str| -> (String, usize) {
-        let trimmed = rest.trim_start();
-        let end = trimmed.find([',', ' ']).unwrap_or(trimmed.len());
-        (trimmed[..end].to_owned(), rest.len() - trimmed.len() + end)
-    };
-    for (operator, equal) in [("==", true), ("=", true), ("!=", false)] {
-        if let Some(rest) = rest.strip_prefix(operator) {
-            let (value, end) = one(rest);
-            check_value(&value)?;
-            let requirement = if equal { Requirement::In } else { Requirement::NotIn };
-            return Ok((requirement(key, vec![value]), &rest[end..]));
-        }
-    }
-    for (operator, above) in [(">", true), ("<", false)] {
-        if let Some(rest) = rest.strip_prefix(operator) {
-            let (value, end) = one(rest);
-            let limit = value.parse().map_err(|_| {
-                SelectorError::Labels(format!(
-                    "for 'Gt', 'Lt' operators, the value must be an integer: {value:?}"
-                ))
-            })?;
-            let requirement = if above { Requirement::Above } else { Requirement::Below };
-            return Ok((requirement(key, limit), &rest[end..]));
-        }
-    }
-    for (operator, within) in [("in", true), ("notin", false)] {
-        let set = rest.strip_prefix(operator).map(str::trim_start).and_then(|rest| rest.strip_prefix('('));
-        if let Some(set) = set {
-            let (values, tail) = set.split_once(')').ok_or_else(|| unexpected(set, "',' or ')'"))?;
-            let values: Vec<String> = values.split(',').map(|value| value.trim().to_owned()).collect();
-            values.iter().try_for_each(|value| check_value(value))?;
-            let requirement = if within { Requirement::In } else { Requirement::NotIn };
-            return Ok((requirement(key, values), tail));
-        }
-    }
-    if rest.is_empty() || rest.starts_with(',') {
-        return Ok((Requirement::Exists(key), rest));
-    }
-    Err(unexpected(rest, "in, notin, =, ==, !=, gt, lt"))
-}
-
-fn take_key(text: &str) -> Result<(String, &str), SelectorError> {
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c))).unwrap_or(text.len());
-    if end == 0 {
-        return Err(unexpected(text, "identifier"));
-    }
-    Ok((text[..end].to_owned(), &text[end..]))
-}
-
-fn check_value(value: &str) -> Result<(), SelectorError> {
-    match crate::names::label_value(value) {
-        Ok(()) => Ok(()),
-        Err(problem) => Err(SelectorError::Labels(format!("values[0]: Invalid value: {value:?}: {problem}"))),
-    }
-}
-
-fn unexpected(found: &str, expected: &str) -> SelectorError {
-    let word = found.split([',', ' ']).next().unwrap_or_default();
-    SelectorError::Labels(format!("found '{word}', expected: {expected}"))
 }
 
 #[cfg(test)]
@@ -251,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_bad_selector_says_what_it_found() {
-        for bad in ["a b", "=x", "a in x", "a in (x", "a=b,,c", "a=b,", "a>x", "a=*"] {
+        for bad in ["a b", "=x", "a in x", "a in (x", "a=b,,c", "a=b,", "a>x", "-a=b", "a=*"] {
             assert!(Selector::parse(bad, "", |_| None).is_err(), "{bad}");
         }
         let error = Selector::parse("a ~ b", "", |_| None).expect_err("unknown operator");

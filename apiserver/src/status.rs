@@ -217,6 +217,12 @@ impl Status {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
+    /// 406 for objects, naming what Kubernetes could have sent.
+    pub(crate) fn nothing_acceptable(offered: &[&str]) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", offered.join(", "));
+        Self::generic(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
     /// 413.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("Request entity too large: limit is {limit}");
@@ -226,6 +232,19 @@ impl Status {
     /// 410, reason Expired: the version or the continue token is outside the history that is kept.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// 504: a version that is not there yet. Kubernetes waits for it a while, here nothing could come meanwhile.
+    pub(crate) fn version_of_the_future(asked: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let mut status = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
+        status.details.retry_after_seconds = Some(1);
+        status.details.causes.push(Cause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        });
+        status
     }
 
     /// 503 with a time to ask again.

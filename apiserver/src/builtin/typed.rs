@@ -3,6 +3,7 @@
 //! A kube-apiserver decodes built-in kinds into structs and writes these back, so an object comes out other than it
 //! went in: nulls and empty lists are gone, amounts are in their shortest form, and some fields are always there.
 
+use base64::{DecodeError, Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::quantity;
@@ -10,6 +11,8 @@ use crate::schema::{Additional, Schema, Type, join};
 
 /// The format under which the schemas know amounts.
 const QUANTITY: &str = "quantity";
+/// The format under which the schemas know bytes, which travel as base64.
+const BYTES: &str = "byte";
 
 /// Times that are written as null when they are not set.
 const TIMES: [&str; 6] = [
@@ -68,6 +71,7 @@ pub fn mismatch(schema: &Schema, kind: &str, value: &Value) -> Option<String> {
         QUANTITY => "quantities must match the regular expression \
              '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
             .to_owned(),
+        BYTES => format!("illegal base64 data at input byte {found}"),
         _ => format!("json: cannot unmarshal {found} into Go struct field {kind}.{path} of type {wanted}"),
     })
 }
@@ -92,6 +96,10 @@ fn mismatch_at(schema: &Schema, value: &Value, path: &str) -> Option<(String, St
         (Value::String(_) | Value::Number(_), _) if schema.int_or_string => None,
         (_, _) if schema.int_or_string => here("intstr.IntOrString"),
         (_, None) => None,
+        (Value::String(text), Some(Type::String)) if schema.format.as_deref() == Some(BYTES) => {
+            let position = illegal_base64(text)?;
+            Some((path.to_owned(), position.to_string(), BYTES))
+        }
         (Value::String(_), Some(Type::String)) | (Value::Bool(_), Some(Type::Boolean)) => None,
         (Value::Number(_), Some(Type::Number)) => None,
         (Value::Number(number), Some(Type::Integer)) if !number.is_f64() => None,
@@ -103,6 +111,15 @@ fn mismatch_at(schema: &Schema, value: &Value, path: &str) -> Option<(String, St
         (_, Some(Type::Array)) => here("[]interface {}"),
         (_, Some(Type::Object)) => here("map[string]interface {}"),
     }
+}
+
+/// Where a text stops being base64, as Go's decoder counts.
+fn illegal_base64(text: &str) -> Option<usize> {
+    let error = STANDARD.decode(text).err()?;
+    Some(match error {
+        DecodeError::InvalidByte(position, _) | DecodeError::InvalidLastSymbol(position, _) => position,
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len(),
+    })
 }
 
 /// A JSON value as Go's decoder calls it.
@@ -129,6 +146,8 @@ pub fn empty(group: &str, kind: &str) -> Value {
         ("", "Node") => {
             json!({"spec": {}, "status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": node_info()}})
         }
+        ("", "Event") => json!({"source": {}}),
+        ("events.k8s.io", "Event") => json!({"deprecatedSource": {}}),
         ("coordination.k8s.io", "Lease") => json!({"spec": {}}),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => json!({
             "spec": {"group": "", "names": {"plural": "", "kind": ""}, "scope": "", "versions": null},

@@ -4,6 +4,17 @@ use http::{HeaderMap, header};
 
 use crate::Status;
 
+/// What objects are sent as. Kubernetes names what it could send too; of that, this server sends JSON.
+const OBJECTS: [&str; 5] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+/// What is sent in other forms than objects.
+const DISCOVERY: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
 /// How objects are written in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -36,7 +47,7 @@ impl Offer<'_> {
     }
 
     fn is_json(&self) -> bool {
-        matches!(self.media_type, "application/json" | "*/*" | "application/*")
+        matches!(self.media_type, "application/json" | "*/*")
     }
 
     fn version(&self) -> Option<&'static str> {
@@ -51,7 +62,9 @@ impl Offer<'_> {
 /// The first alternative that can be served. Protobuf and others are passed over.
 pub(crate) fn format(headers: &HeaderMap, tables: bool) -> Result<Format, Status> {
     let accept = accept(headers);
+    let mut json = false;
     for offer in offers(&accept).filter(Offer::is_json) {
+        json = true;
         match (offer.parameter("as"), offer.version()) {
             (None, _) => return Ok(Format::Json),
             (Some("Table"), Some(version)) if tables => return Ok(Format::Table(version)),
@@ -61,7 +74,8 @@ pub(crate) fn format(headers: &HeaderMap, tables: bool) -> Result<Format, Status
             _ => {}
         }
     }
-    Err(Status::not_acceptable(&["application/json"]))
+    // JSON would do, but not as anything that objects can be.
+    Err(if json { Status::not_acceptable(&DISCOVERY) } else { Status::nothing_acceptable(&OBJECTS) })
 }
 
 /// The form of discovery wanted.
@@ -71,13 +85,10 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<DiscoveryFormat, Status> 
         match (offer.parameter("as"), offer.parameter("v")) {
             (None, _) => return Ok(DiscoveryFormat::Legacy),
             (Some("APIGroupDiscoveryList"), Some("v2")) => return Ok(DiscoveryFormat::Aggregated("v2")),
-            (Some("APIGroupDiscoveryList"), Some("v2beta1")) => {
-                return Ok(DiscoveryFormat::Aggregated("v2beta1"));
-            }
             _ => {}
         }
     }
-    Err(Status::not_acceptable(&["application/json"]))
+    Err(Status::not_acceptable(&DISCOVERY))
 }
 
 fn accept(headers: &HeaderMap) -> String {

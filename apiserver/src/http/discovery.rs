@@ -14,12 +14,15 @@ pub(crate) enum Access {
 }
 
 const READ: [&str; 3] = ["get", "list", "watch"];
+/// The same as [`ALL`], in the order in which Kubernetes has them for custom resources.
+const CUSTOM: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const ALL: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Access {
-    fn verbs(self) -> &'static [&'static str] {
+    fn verbs(self, custom: bool) -> &'static [&'static str] {
         match self {
             Self::Read => &READ,
+            Self::Write if custom => &CUSTOM,
             Self::Write => &ALL,
         }
     }
@@ -68,12 +71,15 @@ fn subresources(resource: &Resource, access: Access) -> Vec<Subresource> {
             _ => {}
         }
     }
+    if !resource.custom {
+        found.sort_by_key(|sub| sub.name);
+    }
     found
 }
 
 fn verbs(resource: &Resource, access: Access) -> Value {
     let verbs: Vec<&str> = access
-        .verbs()
+        .verbs(resource.custom)
         .iter()
         .copied()
         // As in Kubernetes, namespaces are deleted one at a time.
@@ -94,11 +100,7 @@ pub(crate) fn aggregated(catalog: &Catalog, core: bool, version: &str, access: A
             json!({"version": &**version, "freshness": "Current", "resources": resources})
         });
         let versions: Vec<Value> = versions.collect();
-        let name = if group.is_empty() {
-            json!({"creationTimestamp": null})
-        } else {
-            json!({"name": &**group, "creationTimestamp": null})
-        };
+        let name = if group.is_empty() { json!({}) } else { json!({"name": &**group}) };
         json!({"metadata": name, "versions": versions})
     });
     let groups: Vec<Value> = groups.collect();
@@ -111,9 +113,10 @@ pub(crate) fn aggregated(catalog: &Catalog, core: bool, version: &str, access: A
 }
 
 fn aggregated_resource(resource: &Resource, access: Access) -> Value {
+    let (group, version) = shown_version(resource);
     let mut shown = json!({
         "resource": &*resource.plural,
-        "responseKind": {"group": &*resource.group, "version": &*resource.version, "kind": &*resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": &*resource.kind},
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": &*resource.singular,
         "verbs": verbs(resource, access),
@@ -145,11 +148,18 @@ fn served_kind<'a>(resource: &'a Resource, sub: &Subresource) -> (&'a str, &'a s
 where
     'static: 'a,
 {
-    if sub.kind.is_empty() {
-        (&resource.group, &resource.version, &resource.kind)
+    let kind = if sub.kind.is_empty() { &*resource.kind } else { sub.kind };
+    if sub.group.is_empty() {
+        let (group, version) = shown_version(resource);
+        (group, version, kind)
     } else {
-        (sub.group, sub.version, sub.kind)
+        (sub.group, sub.version, kind)
     }
+}
+
+/// Group and version as aggregated discovery shows them: built-in kinds leave it to the document where they stand.
+fn shown_version(resource: &Resource) -> (&str, &str) {
+    if resource.custom { (&resource.group, &resource.version) } else { ("", "") }
 }
 
 /// `/api`.
@@ -204,7 +214,7 @@ pub(crate) fn resources(catalog: &Catalog, group: &str, version: &str, access: A
                 "kind": kind,
                 "verbs": sub.verbs,
             });
-            if !sub.kind.is_empty() {
+            if !sub.group.is_empty() {
                 entry["group"] = sub.group.into();
                 entry["version"] = sub.version.into();
             }

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     present::{ListMeta, Presenter},
-    query::{ListOptions, Match},
+    query::{self, ListOptions, Match, parse_version},
 };
 use crate::{
     GroupResource, Key, ListAt, ListQuery, Object, Resource, Source, SourceError, Status, convert,
-    selector::Selector,
+    selector::{Selector, SelectorError},
 };
 
 /// How many bytes of a list are gathered before they are sent.
@@ -37,7 +37,20 @@ pub(crate) fn selector(resource: &Resource, labels: &str, fields: &str) -> Resul
         let stored = convert::stored_field(resource, field);
         resource.selectable.iter().any(|path| **path == *field).then_some(stored)
     };
-    Selector::parse(labels, fields, known).map_err(|error| Status::bad_request(error.to_string()))
+    Selector::parse(labels, fields, known).map_err(|error| {
+        let message = match &error {
+            SelectorError::UnknownField(field) if has_name_only(resource) => format!(
+                "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            ),
+            other => other.to_string(),
+        };
+        Status::bad_request(message)
+    })
+}
+
+/// Whether a built-in kind can be selected by name and namespace only; Kubernetes then words a refusal otherwise.
+fn has_name_only(resource: &Resource) -> bool {
+    !resource.custom && resource.selectable.is_empty()
 }
 
 /// Answers `GET` of one object.
@@ -45,8 +58,16 @@ pub(crate) fn get(
     source: &dyn Source,
     resource: &Resource,
     key: &Key,
+    version: Option<&str>,
     presenter: &Presenter,
 ) -> Result<Response, Status> {
+    if let Some(text) = version {
+        let asked = parse_version(text).map_err(query::unreadable_version)?;
+        let current = current_version(source, &resource.stored_as)?;
+        if asked > current {
+            return Err(Status::version_of_the_future(asked, current));
+        }
+    }
     let object = source.get(&resource.stored_as, key)?;
     let object = object.ok_or_else(|| Status::not_found(&resource.group_resource(), &key.name))?;
     Ok(json(StatusCode::OK, presenter.single(&object)))
@@ -85,6 +106,9 @@ pub(crate) fn page(
 ) -> Result<(ListMeta, Vec<Arc<Object>>), Status> {
     let stored = &resource.stored_as;
     let token = options.token.as_deref().map(Token::decode).transpose()?;
+    if options.continued_at_a_version {
+        return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+    }
     let after = token.as_ref().map(Token::key);
     let at = match (&token, options.version, options.version_match) {
         (Some(token), ..) => ListAt::Exactly(token.rv),
@@ -93,6 +117,12 @@ pub(crate) fn page(
         (None, Some(version), None) if version > 0 && options.limit > 0 => ListAt::Exactly(version),
         _ => ListAt::Latest,
     };
+    if let (ListAt::Exactly(asked), None) = (at, &token) {
+        let current = current_version(source, stored)?;
+        if asked > current {
+            return Err(Status::version_of_the_future(asked, current));
+        }
+    }
     let continued = token.is_some();
     let snapshot = match selector.single(namespace, resource.namespaced) {
         Some(key) if at == ListAt::Latest => one(source, stored, &key)?,
@@ -104,10 +134,7 @@ pub(crate) fn page(
     if let (ListAt::Latest, Some(asked)) = (at, options.version)
         && asked > snapshot.version
     {
-        return Err(Status::expired(format!(
-            "too large resource version: {asked}, current: {}",
-            snapshot.version
-        )));
+        return Err(Status::version_of_the_future(asked, snapshot.version));
     }
     let mut objects = snapshot.objects;
     if !selector.is_empty() {
@@ -125,11 +152,15 @@ pub(crate) fn page(
 
 fn one(source: &dyn Source, resource: &GroupResource, key: &Key) -> Result<crate::Snapshot, SourceError> {
     // The version first: whatever changes after it will be seen by a watch from there.
-    let nowhere = ListQuery { namespace: Some(""), after: None, at: ListAt::Latest };
-    let version = source.list(resource, &nowhere)?.version;
+    let version = current_version(source, resource)?;
     let found = source.get(resource, key)?;
     let version = found.as_ref().map_or(version, |object| version.max(object.version));
     Ok(crate::Snapshot { version, objects: found.into_iter().collect() })
+}
+
+fn current_version(source: &dyn Source, resource: &GroupResource) -> Result<u64, SourceError> {
+    let nowhere = ListQuery { namespace: Some(""), after: None, at: ListAt::Latest };
+    Ok(source.list(resource, &nowhere)?.version)
 }
 
 fn expired(error: SourceError, continued: bool) -> Status {
@@ -152,9 +183,18 @@ impl Token {
     }
 
     fn decode(text: &str) -> Result<Self, Status> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-        let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.ok_or_else(|| Status::bad_request("continue key is not valid"))
+        let wrong = |problem: String| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {problem}"))
+        };
+        let bytes =
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| wrong(error.to_string()))?;
+        match bytes.first() {
+            Some(first) if *first != b'{' => {
+                let found = char::from(*first);
+                Err(wrong(format!("invalid character '{found}' looking for beginning of value")))
+            }
+            _ => serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string())),
+        }
     }
 
     fn key(&self) -> Key {

@@ -16,9 +16,9 @@ use axum::{
     Router,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
-use http::{Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ use crate::{
     write::scale_of,
 };
 
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// How often an idle watch that asked for bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -83,13 +84,21 @@ fn cluster_source(cluster: &cluster::Inner) -> Arc<dyn Source> {
 fn router_of(server: Server) -> Router {
     let metrics = server.options.metrics.clone();
     Router::new()
-        .route("/readyz", get(|| async { "ok" }))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/version", get(|| async { axum::Json(version()) }))
+        .route("/readyz", any(healthy))
+        .route("/livez", any(healthy))
+        .route("/healthz", any(healthy))
+        .route("/version", any(versioned))
         .route("/metrics", get(move || async move { metrics.to_text() }))
         .fallback(serve)
         .with_state(Arc::new(server))
+}
+
+async fn healthy(method: Method) -> Result<&'static str, Status> {
+    if method == Method::GET { Ok("ok") } else { Err(Status::method_not_allowed()) }
+}
+
+async fn versioned(method: Method) -> Result<axum::Json<Value>, Status> {
+    if method == Method::GET { Ok(axum::Json(version())) } else { Err(Status::method_not_allowed()) }
 }
 
 /// What `/version` answers: the Kubernetes version whose API is spoken, and ours.
@@ -156,7 +165,10 @@ impl Server {
         let catalog = self.source.catalog();
         let mut address = match Target::parse(parts.uri.path()) {
             Target::Resource(address) => address,
-            Target::Unknown => return Err(Status::no_such_resource()),
+            Target::Unknown => return Ok(page_not_found()),
+            Target::Group(group) | Target::Resources { group, .. } if !has_group(&catalog, &group) => {
+                return Ok(page_not_found());
+            }
             _ if parts.method != Method::GET => return Err(Status::method_not_allowed()),
             target => return self.discover(&catalog, &target, &parts),
         };
@@ -167,14 +179,17 @@ impl Server {
             "pods".clone_into(&mut address.plural);
             address.subresource = Some("binding".to_owned());
         }
-        let resource = catalog
-            .find(&address.group, &address.version, &address.plural)
-            .ok_or_else(Status::no_such_resource)?
-            .clone();
+        let Some(resource) = catalog.find(&address.group, &address.version, &address.plural).cloned() else {
+            return no_such_path(&catalog, &address.group);
+        };
         counted.resource = resource.plural.clone();
         counted.deprecation.clone_from(&resource.deprecation);
         counted.subresource = address.subresource.as_deref().unwrap_or_default().into();
         let params = Params::parse(&parts.uri)?;
+        let replaces = matches!(parts.method, Method::PUT | Method::PATCH);
+        if resource.custom && replaces && address.name.is_none() && self.cluster.is_some() {
+            return Err(Status::bad_request("name must be provided"));
+        }
         counted.verb = verb(&parts.method, &address, &params)?;
         if address.namespace.is_some() && !resource.namespaced {
             return Err(Status::no_such_resource());
@@ -205,9 +220,12 @@ impl Server {
         let presenter = Presenter::new(resource.clone(), format, params.get("includeObject"), now)?;
         if let Some(name) = &address.name {
             let key = key(resource, address, name)?;
+            let version = params.get("resourceVersion");
             return match address.subresource.as_deref() {
-                None => list::get(&*self.source, resource, &key, &presenter),
-                Some("status") if resource.status => list::get(&*self.source, resource, &key, &presenter),
+                None => list::get(&*self.source, resource, &key, version, &presenter),
+                Some("status") if resource.status => {
+                    list::get(&*self.source, resource, &key, version, &presenter)
+                }
                 Some("scale") if resource.scale.is_some() => self.scale(resource, &key),
                 Some(other) => Err(refused_subresource(resource, other, name)),
             };
@@ -277,11 +295,16 @@ impl Server {
                 discovery::resources(catalog, group, version, access).ok_or_else(Status::no_such_resource)?
             }
             Target::OpenApiIndex => {
-                return Ok(list::json(StatusCode::OK, self.openapi(catalog).index().clone()));
+                let mut response = list::json(StatusCode::OK, self.openapi(catalog).index().clone());
+                // JSON all the same; Kubernetes leaves it to Go to guess, and clients do not look.
+                response.headers_mut().insert(header::CONTENT_TYPE, PLAIN_TEXT);
+                return Ok(response);
             }
             Target::OpenApi { group, version } => {
                 let documents = self.openapi(catalog);
-                let document = documents.get(group, version).ok_or_else(Status::no_such_resource)?;
+                let Some(document) = documents.get(group, version) else {
+                    return Ok(StatusCode::NOT_FOUND.into_response());
+                };
                 let mut response = list::json(StatusCode::OK, document.json.clone());
                 if let Ok(tag) = format!("\"{}\"", document.hash).parse() {
                     response.headers_mut().insert(header::ETAG, tag);
@@ -292,6 +315,22 @@ impl Server {
         };
         Ok(list::json(StatusCode::OK, document.to_string()))
     }
+}
+
+/// Whether anything of a group is served.
+fn has_group(catalog: &Catalog, group: &str) -> bool {
+    group.is_empty() || catalog.groups().any(|(known, _)| &**known == group)
+}
+
+/// 404 in a group of built-in kinds, a page that is not there elsewhere.
+fn no_such_path(catalog: &Catalog, group: &str) -> Result<Response, Status> {
+    let builtin = catalog.all().any(|resource| &*resource.group == group && !resource.custom);
+    if builtin { Err(Status::no_such_resource()) } else { Ok(page_not_found()) }
+}
+
+/// What Go's HTTP server, and so Kubernetes, says where nobody serves a path.
+fn page_not_found() -> Response {
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, PLAIN_TEXT)], "404 page not found\n").into_response()
 }
 
 fn aggregated(document: &Value, version: &str) -> Response {

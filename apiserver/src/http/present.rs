@@ -1,6 +1,6 @@
 //! Objects as bytes of a response: as they are, as metadata, or as rows of a table.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
@@ -59,9 +59,14 @@ impl Presenter {
             None | Some("Metadata") => Include::Metadata,
             Some("Object") => Include::Object,
             Some("None") => Include::Nothing,
-            Some(other) => {
-                return Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")));
+            Some(other) if matches!(format, Format::Table(_)) => {
+                return Err(Status::bad_request(format!(
+                    "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be \
+                     'Metadata', 'Object', 'None', or empty"
+                )));
             }
+            // Only tables have rows.
+            Some(_) => Include::Metadata,
         };
         let columns = match format {
             Format::Table(_) => Some(Columns::of(&resource.group, &resource.kind, &resource.columns)),
@@ -72,7 +77,11 @@ impl Presenter {
 
     /// The beginning of a list, up to the first item.
     pub(crate) fn head(&self, meta: &ListMeta) -> Bytes {
-        let meta = meta.to_json();
+        let mut meta = meta.to_json();
+        // Kubernetes keeps lists of custom resources as documents, in which an empty token is written out.
+        if self.format == Format::Json && self.resource.custom && meta.get("continue").is_none() {
+            meta["continue"] = "".into();
+        }
         Bytes::from(match self.format {
             Format::Json => format!(
                 "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{meta},\"items\":[",
@@ -88,6 +97,12 @@ impl Presenter {
 
     /// One item of a list. Items are joined by commas.
     pub(crate) fn item(&self, object: &Object) -> Bytes {
+        let item = self.object(object);
+        if self.format == Format::Json && !self.resource.custom { Bytes::from(untyped(&item)) } else { item }
+    }
+
+    /// An object in the form asked for: itself, its metadata or its row.
+    fn object(&self, object: &Object) -> Bytes {
         let body = convert::to_served(&self.resource, object.body.bytes());
         match self.format {
             Format::Json => body,
@@ -120,7 +135,7 @@ impl Presenter {
 
     /// A bookmark: an event that says how far the watch has come.
     pub(crate) fn bookmark(&self, version: u64, initial_events_end: bool, first: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": version.to_string()});
         if initial_events_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
@@ -144,7 +159,7 @@ impl Presenter {
     }
 
     fn one(&self, object: &Object, columns: bool) -> Bytes {
-        let item = self.item(object);
+        let item = self.object(object);
         match self.format {
             Format::Json | Format::Metadata(_) => item,
             Format::Table(version) => {
@@ -171,12 +186,28 @@ impl Presenter {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         let cells = self.columns.as_ref().map(|columns| columns.row(&value, self.now));
         let cells = Value::Array(cells.unwrap_or_default());
-        match self.include {
-            Include::Nothing => format!("{{\"cells\":{cells}}}"),
-            Include::Metadata => format!("{{\"cells\":{cells},\"object\":{}}}", partial(body, version)),
-            Include::Object => format!("{{\"cells\":{cells},\"object\":{value}}}"),
-        }
+        let conditions = self.columns.as_ref().map(|columns| columns.conditions(&value)).unwrap_or_default();
+        let conditions = match conditions.as_slice() {
+            [] => String::new(),
+            conditions => format!("\"conditions\":{},", json!(conditions)),
+        };
+        let object = match self.include {
+            Include::Nothing => "null".to_owned(),
+            Include::Metadata => partial(body, version),
+            Include::Object => value.to_string(),
+        };
+        format!("{{\"cells\":{cells},{conditions}\"object\":{object}}}")
     }
+}
+
+/// An object of a built-in kind as an item of a list: without its own kind and version, which are those of the list.
+fn untyped(body: &[u8]) -> Vec<u8> {
+    let Ok(mut fields) = serde_json::from_slice::<BTreeMap<&str, &RawValue>>(body) else {
+        return body.to_vec();
+    };
+    fields.remove("kind");
+    fields.remove("apiVersion");
+    serde_json::to_vec(&fields).unwrap_or_else(|_| body.to_vec())
 }
 
 /// The metadata of an object as PartialObjectMetadata. It is passed on as it is, without being read.

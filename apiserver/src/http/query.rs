@@ -39,8 +39,8 @@ impl Params {
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
         let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| Status::bad_request(format!("invalid value {text:?} for parameter {name}")))
+            let message = || format!("strconv.ParseInt: parsing {text:?}: invalid syntax");
+            text.parse().map_err(|_| Status::bad_request(message()))
         };
         self.get(name).map(parse).transpose()
     }
@@ -64,6 +64,8 @@ pub(crate) struct ListOptions {
     /// 0 is no limit.
     pub(crate) limit: usize,
     pub(crate) token: Option<String>,
+    /// Whether a version came with the token, which is refused once the token can be read.
+    pub(crate) continued_at_a_version: bool,
     pub(crate) watch: bool,
     pub(crate) bookmarks: bool,
     pub(crate) initial_events: Option<bool>,
@@ -73,67 +75,85 @@ pub(crate) struct ListOptions {
 impl ListOptions {
     pub(crate) fn parse(params: &Params) -> Result<Self, Status> {
         let text = |name| params.get(name).unwrap_or_default().to_owned();
+        let limit = params.number::<i64>("limit")?.unwrap_or(0);
+        let (watch, initial) = (params.flag("watch"), params.get("sendInitialEvents"));
+        let errors = Self::problems(params, watch, initial.is_some());
+        if !errors.is_empty() {
+            return Err(Status::invalid_fields("meta.k8s.io", "ListOptions", "", &errors));
+        }
+        let token = params.get("continue").map(str::to_owned);
         let version = match params.get("resourceVersion") {
             None => None,
-            Some(text) => Some(parse_version(text)?),
+            // A token that is none is said before a version that does not go with it.
+            Some(_) if token.is_some() => None,
+            Some(text) => Some(parse_version(text).map_err(|error| {
+                if watch {
+                    return unreadable_version(error);
+                }
+                Status::bad_request(format!("invalid resource version: {error}"))
+            })?),
         };
-        let version_match = match params.get("resourceVersionMatch") {
-            None => None,
-            Some("NotOlderThan") => Some(Match::NotOlderThan),
-            Some("Exact") => Some(Match::Exact),
-            Some(other) => {
-                return Err(invalid_options(&format!(
-                    "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
-                )));
-            }
-        };
-        let options = Self {
+        let at_a_version = params.get("resourceVersion").is_some_and(|version| version != "0");
+        Ok(Self {
             labels: text("labelSelector"),
             fields: text("fieldSelector"),
             version,
-            version_match,
-            limit: params.number("limit")?.unwrap_or(0),
-            token: params.get("continue").map(str::to_owned),
-            watch: params.flag("watch"),
+            version_match: params.get("resourceVersionMatch").map(|text| match text {
+                "Exact" => Match::Exact,
+                _ => Match::NotOlderThan,
+            }),
+            // Fewer than none is no limit.
+            limit: usize::try_from(limit).unwrap_or(0),
+            continued_at_a_version: token.is_some() && at_a_version,
+            token,
+            watch,
             bookmarks: params.flag("allowWatchBookmarks"),
-            initial_events: params.get("sendInitialEvents").map(|_| params.flag("sendInitialEvents")),
+            initial_events: initial.map(|_| params.flag("sendInitialEvents")),
             timeout: params.number("timeoutSeconds")?.map(Duration::from_secs),
-        };
-        options.check()?;
-        Ok(options)
+        })
     }
 
     /// Kubernetes' rules on which options go together.
-    fn check(&self) -> Result<(), Status> {
-        if self.watch {
-            match self.initial_events {
-                Some(_) if self.version_match != Some(Match::NotOlderThan) => Err(invalid_options(
-                    "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )),
-                None if self.version_match.is_some() => Err(invalid_options(
-                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                )),
-                _ => Ok(()),
+    fn problems(params: &Params, watch: bool, initial: bool) -> Vec<FieldError> {
+        const FIELD: &str = "resourceVersionMatch";
+        let forbidden = |message: &str| FieldError::forbidden(FIELD, message);
+        let matched = params.get(FIELD);
+        let mut errors = Vec::new();
+        if watch {
+            if initial && matched != Some("NotOlderThan") {
+                let message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                errors.push(forbidden(message));
             }
-        } else if self.initial_events.is_some() {
-            Err(invalid_options("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"))
-        } else if self.token.is_some() && self.version_match.is_some() {
-            Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
-            ))
-        } else if self.token.is_some() && self.version.is_some_and(|version| version > 0) {
-            Err(Status::bad_request("specifying resource version is not allowed when using continue"))
-        } else if self.version_match.is_some() && self.version.is_none() {
-            Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ))
-        } else if self.version_match == Some(Match::Exact) && self.version == Some(0) {
-            Err(invalid_options(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-            ))
-        } else {
-            Ok(())
+            if !initial && matched.is_some() {
+                let message =
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                errors.push(forbidden(message));
+            }
+            if let Some(other) = matched.filter(|matched| *matched != "NotOlderThan") {
+                errors.push(FieldError::not_supported(FIELD, other, ["NotOlderThan"]));
+            }
+            return errors;
         }
+        if initial {
+            let message = "sendInitialEvents is forbidden for list";
+            errors.push(FieldError::forbidden("sendInitialEvents", message));
+        }
+        let Some(matched) = matched else { return errors };
+        let version = params.get("resourceVersion");
+        if version.is_none() {
+            errors.push(forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        }
+        if params.get("continue").is_some() {
+            errors.push(forbidden("resourceVersionMatch is forbidden when continue is provided"));
+        }
+        if !matches!(matched, "Exact" | "NotOlderThan") {
+            errors.push(FieldError::not_supported(FIELD, matched, ["Exact", "NotOlderThan", ""]));
+        }
+        if matched == "Exact" && version == Some("0") {
+            let message = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            errors.push(forbidden(message));
+        }
+        errors
     }
 }
 
@@ -247,14 +267,17 @@ pub(crate) fn invalid(kind: &str, errors: &[FieldError]) -> Status {
     Status::invalid_fields("meta.k8s.io", kind, "", errors)
 }
 
-/// 422 about the options rather than an object.
-pub(crate) fn invalid_options(problem: &str) -> Status {
-    Status::new(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("options is invalid: {problem}"))
+/// Reads a version, or says why it is none.
+pub(crate) fn parse_version(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        let problem = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+        format!("resourceVersion: Invalid value: {text:?}: {problem}")
+    })
 }
 
-fn parse_version(text: &str) -> Result<u64, Status> {
-    text.parse()
-        .map_err(|_| Status::bad_request(format!("Invalid value: {text:?}: resourceVersion is not a number")))
+/// What a get or a watch answers to a version that is none: in Kubernetes nobody has caught the error.
+pub(crate) fn unreadable_version(error: String) -> Status {
+    Status::new(http::StatusCode::INTERNAL_SERVER_ERROR, "", error)
 }
 
 #[cfg(test)]
@@ -281,7 +304,6 @@ mod tests {
             "resourceVersion=abc",
             "resourceVersionMatch=Exact",
             "resourceVersionMatch=Exact&resourceVersion=0",
-            "continue=x&resourceVersion=5",
             "watch=true&sendInitialEvents=true",
             "watch=true&resourceVersion=5&resourceVersionMatch=NotOlderThan",
             "sendInitialEvents=true",

@@ -125,7 +125,8 @@ fn resource(entry: &Entry) -> Resource {
         schema: builtin::schema(group, version, kind).unwrap_or_else(|| Arc::new(Schema::untyped().clone())),
         document: None,
         custom: false,
-        deprecation: None,
+        deprecation: (plural == "endpoints")
+            .then(|| "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()),
         stored_as: GroupResource::new(if events { "" } else { group }, plural),
         conversion: if events { Conversion::Events } else { Conversion::None },
     }

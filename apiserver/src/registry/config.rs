@@ -15,7 +15,8 @@ pub(super) const CONFIGMAP_RULES: Rules =
 pub(super) const SECRET_RULES: Rules =
     Rules { validate: validate_secret, validate_update: validate_secret_update, ..PLAIN };
 
-pub(super) const REVISION_RULES: Rules = Rules { validate_update: validate_revision_update, ..PLAIN };
+pub(super) const REVISION_RULES: Rules =
+    Rules { validate: validate_revision, validate_update: validate_revision_update, ..PLAIN };
 
 fn validate_configmap(object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -37,7 +38,8 @@ fn validate_configmap(object: &Value) -> Vec<FieldError> {
         }
     }
     if size > MAX_DATA {
-        errors.push(FieldError::too_long("", MAX_DATA as u64));
+        // Kubernetes spells the path of the whole object like this.
+        errors.push(FieldError::too_long("[]", MAX_DATA as u64));
     }
     errors
 }
@@ -74,7 +76,26 @@ fn validate_secret(object: &Value) -> Vec<FieldError> {
     if size > MAX_DATA {
         errors.push(FieldError::too_long("data", MAX_DATA as u64));
     }
+    errors.extend(missing_keys(object));
     errors
+}
+
+/// Keys that a secret of its type must have.
+fn missing_keys(secret: &Value) -> Vec<FieldError> {
+    let absent = |key: &&&str| secret["data"][**key].as_str().is_none_or(str::is_empty);
+    let (keys, any): (&[&str], bool) = match secret["type"].as_str().unwrap_or_default() {
+        "kubernetes.io/basic-auth" => (&["username", "password"], true),
+        "kubernetes.io/ssh-auth" => (&["ssh-privatekey"], false),
+        "kubernetes.io/tls" => (&["tls.crt", "tls.key"], false),
+        "kubernetes.io/dockercfg" => (&[".dockercfg"], false),
+        "kubernetes.io/dockerconfigjson" => (&[".dockerconfigjson"], false),
+        _ => (&[], false),
+    };
+    let missing: Vec<&&str> = keys.iter().filter(absent).collect();
+    if any && missing.len() < keys.len() {
+        return Vec::new();
+    }
+    missing.into_iter().map(|key| FieldError::required(format!("data[{key}]"), "")).collect()
 }
 
 fn validate_secret_update(new: &Value, old: &Value) -> Vec<FieldError> {
@@ -83,6 +104,13 @@ fn validate_secret_update(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.push(FieldError::invalid("type", new["type"].clone(), "field is immutable"));
     }
     errors
+}
+
+fn validate_revision(object: &Value) -> Vec<FieldError> {
+    if object["data"].is_null() {
+        return vec![FieldError::required("data", "data is mandatory")];
+    }
+    Vec::new()
 }
 
 fn validate_revision_update(new: &Value, old: &Value) -> Vec<FieldError> {

@@ -99,7 +99,8 @@ impl Columns {
             "Name" => Column { priority: *priority, ..name_column() },
             _ => Column {
                 name: (*name).to_owned(),
-                ty: "string".to_owned(),
+                // Definitions are printed with the time itself, by a table that calls it one.
+                ty: if *name == "Created At" { "date" } else { "string" }.to_owned(),
                 format: String::new(),
                 description: (*description).to_owned(),
                 priority: *priority,
@@ -117,6 +118,14 @@ impl Columns {
     pub fn definitions(&self) -> Vec<Value> {
         let definition = |c: &Column| json!({"name": c.name, "type": c.ty, "format": c.format, "description": c.description, "priority": c.priority});
         self.columns.iter().map(definition).collect()
+    }
+
+    /// What a row says beside its cells: that a pod has come to its end, and kubectl may leave it out.
+    pub fn conditions(&self, object: &Value) -> Vec<Value> {
+        match &self.cells {
+            Cells::Builtin(_) if text(object, "/kind") == "Pod" => pod::conditions(object),
+            _ => Vec::new(),
+        }
     }
 
     /// The cells of one object, one for each column; null where it has no such value.

@@ -47,6 +47,16 @@ pub(super) fn row(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+/// That a pod has come to its end.
+pub(super) fn conditions(pod: &Value) -> Vec<Value> {
+    let (reason, message) = match text(pod, "/status/phase") {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return Vec::new(),
+    };
+    vec![json!({"type": "Completed", "status": "True", "reason": reason, "message": message})]
+}
+
 fn summary(pod: &Value) -> Summary {
     let sidecars: Vec<&str> = list(pod, "/spec/initContainers")
         .iter()

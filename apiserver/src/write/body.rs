@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Status, builtin, schema};
 
 /// What bodies of create, update and delete may be.
-const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
+const JSON_OR_YAML: [&str; 3] = ["application/json", "application/yaml", builtin::PROTOBUF];
 /// What bodies of patches of custom resources may be; their lists have no merge keys.
 pub(crate) const CUSTOM_PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];

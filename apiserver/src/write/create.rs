@@ -62,9 +62,7 @@ impl Inner {
         meta::normalize(&mut value);
         target.tidy(&mut value);
         if let Some(metadata) = value["metadata"].as_object_mut() {
-            for field in
-                ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "generation", "uid"]
-            {
+            for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "uid"] {
                 metadata.remove(field);
             }
         }
@@ -191,6 +189,10 @@ fn date_conditions(resource: &Resource, value: &mut Value, now: &str) {
 
 /// Checks apiVersion and kind. Built-in kinds may leave them out, as in Kubernetes.
 pub(super) fn check_kind(resource: &Resource, value: &mut Value) -> Result<(), Status> {
+    // Go reads null as an object without fields.
+    if value.is_null() {
+        *value = Value::Object(serde_json::Map::new());
+    }
     if !value.is_object() {
         return Err(Status::bad_request(format!("the body is not a {}", resource.kind)));
     }
@@ -203,6 +205,15 @@ pub(super) fn check_kind(resource: &Resource, value: &mut Value) -> Result<(), S
             }
             "" => value[field] = expected.into(),
             given if given == expected => {}
+            given if field == "kind" && resource.custom => {
+                let cause = Cause {
+                    reason: "FieldValueInvalid".to_owned(),
+                    message: format!("Invalid value: {given:?}: must be {expected}"),
+                    field: field.to_owned(),
+                };
+                let name = text(value, "/metadata/name");
+                return Err(Status::invalid(&resource.group, given, name, vec![cause]));
+            }
             given if field == "kind" => {
                 return Err(Status::bad_request(format!(
                     "{given} in version {:?} cannot be handled as a {expected}: the kind in the data does not match",

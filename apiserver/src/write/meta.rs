@@ -180,6 +180,19 @@ pub(crate) fn validate(object: &Value, rule: NameRule) -> Vec<FieldError> {
     errors
 }
 
+/// Finalizers that need no domain before their name, in the kinds that ask for one.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+
+/// Finalizers of a built-in kind that neither Kubernetes knows nor a domain qualifies.
+pub(crate) fn validate_builtin_finalizers(object: &Value) -> Vec<FieldError> {
+    let unqualified = |name: &&str| !name.contains('/') && !STANDARD_FINALIZERS.contains(name);
+    let finalizers = finalizers(object).into_iter().enumerate().filter(|(_, name)| unqualified(name));
+    let problem = "name is neither a standard finalizer name nor is it fully qualified";
+    finalizers
+        .map(|(index, name)| FieldError::invalid(format!("metadata.finalizers[{index}]"), name, problem))
+        .collect()
+}
+
 fn validate_owners(metadata: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers = Vec::new();

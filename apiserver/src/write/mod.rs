@@ -89,7 +89,12 @@ impl Target<'_> {
     /// Takes a built-in kind to what reading it into its Go type makes of it.
     fn tidy(&self, value: &mut Value) {
         if !self.resource.custom && &*self.resource.group != "apiextensions.k8s.io" {
+            // An empty list of managed fields is a wish: that they be forgotten.
+            let managed = value["metadata"].as_object_mut().and_then(|meta| meta.remove("managedFields"));
             builtin::tidy(&self.resource.schema, value);
+            if let Some(managed) = managed {
+                value["metadata"]["managedFields"] = managed;
+            }
         }
     }
 
@@ -123,6 +128,9 @@ impl Target<'_> {
     fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
+        if matches!(&*resource.group, "" | "apps" | "storage.k8s.io") && !resource.custom {
+            errors.extend(meta::validate_builtin_finalizers(new));
+        }
         let mut of_types = match self.subresource {
             // A status is checked alone, by its own part of the schema.
             Some("status") if resource.custom => {

@@ -81,9 +81,6 @@ impl Inner {
             if !rules.create_on_update || target.subresource.is_some() {
                 return Err(target.not_found());
             }
-            if !unpinned {
-                return Err(Status::modified(&target.resource.group_resource(), &target.key.name));
-            }
             let mut written = self.insert(target, value, false)?;
             written.warnings = warnings;
             return Ok(written);
@@ -91,11 +88,12 @@ impl Inner {
         if unpinned && !rules.unconditional_update {
             let cause = Cause {
                 reason: "FieldValueInvalid".to_owned(),
-                message: "Invalid value: 0x0: must be specified for an update".to_owned(),
+                message: "Invalid value: 0: must be specified for an update".to_owned(),
                 field: "metadata.resourceVersion".to_owned(),
             };
             let resource = target.resource;
-            return Err(Status::invalid(&resource.group, &resource.kind, &target.key.name, vec![cause]));
+            // Of the resource: this is found where no kind is known.
+            return Err(Status::invalid(&resource.group, &resource.plural, &target.key.name, vec![cause]));
         }
         self.modify(target, &|_| {
             let (value, warnings) = (value.clone(), warnings.clone());

@@ -8,6 +8,7 @@ use crate::{
     case::{Case, Compare, Step},
     compare::{Difference, differences},
     normal::Normaliser,
+    pointer::Pointer,
     server::Answer,
 };
 
@@ -27,7 +28,7 @@ pub fn judge(case: &Case, real: &[Answer], ours: &[Answer], now: Timestamp) -> V
             &compared(step, real, &mut of_real),
             &compared(step, ours, &mut of_ours),
         ));
-        let nothing = |pointer: &&crate::pointer::Pointer| pointer.select(&real.body).is_empty();
+        let nothing = |pointer: &&Pointer| pointer.select(&real.body).is_empty();
         if found.len() == before
             && let Some(pointer) = step.only.iter().find(nothing)
         {
@@ -73,9 +74,18 @@ fn compared(step: &Step, answer: &Answer, normaliser: &mut Normaliser) -> Value 
     }
 }
 
-/// What a pointer chooses, one after another: where it stood in a longer list does not count.
-fn chosen(pointer: &crate::pointer::Pointer, body: &Value) -> (String, Value) {
-    (pointer.to_string(), pointer.select(body).into_values().cloned().collect())
+/// What a pointer chooses, one after another: where it stood in a longer list does not count. Each keeps the name of its
+/// field, by which it is normalised.
+fn chosen(pointer: &Pointer, body: &Value) -> (String, Value) {
+    let named = |(at, value): (String, &Value)| {
+        let mut segments = at.rsplit('/');
+        let last = segments.next().unwrap_or_default();
+        match segments.next() {
+            Some(field) if last.parse::<usize>().is_ok() => json!({field: [value]}),
+            _ => json!({last: value}),
+        }
+    };
+    (pointer.to_string(), pointer.select(body).into_iter().map(named).collect())
 }
 
 #[cfg(test)]
@@ -111,7 +121,14 @@ mod tests {
         let ours = answer(200, json!({"items": [{"n": "a", "v": 1, "w": 2}]}));
         let both = |step: &str| found(step, real.clone(), ours.clone());
         assert!(both("{request: GET /x, only: ['/items/[n=a]'], ignore: [/items/*/w]}").is_empty());
-        assert_eq!(both("{request: GET /x, only: ['/items/[n=a]']}"), ["/body/~1items~1[n=a]/0/w"]);
+        assert_eq!(both("{request: GET /x, only: ['/items/[n=a]']}"), ["/body/~1items~1[n=a]/0/items/0/w"]);
+    }
+
+    #[test]
+    fn what_is_chosen_is_normalised_by_its_field() {
+        let table = |age: &str| answer(200, json!({"rows": [{"cells": ["a", age]}]}));
+        assert!(found("{request: GET /x, only: [/rows/*/cells]}", table("1s"), table("2s")).is_empty());
+        assert!(found("{request: GET /x, only: [/rows/0/cells/1]}", table("1s"), table("2s")).is_empty());
     }
 
     #[test]
