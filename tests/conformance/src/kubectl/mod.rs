@@ -251,3 +251,18 @@ fn difference(number: usize, step: &Step, real: &Printed, ours: &Printed) -> Str
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_transcript_and_few_steps_differ() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubectl");
+        let all = transcripts(&directory).unwrap_or_else(|error| panic!("{error}"));
+        let steps = || all.iter().flat_map(|transcript| &transcript.steps);
+        let differing = steps().filter(|step| step.differs.is_some()).count();
+        assert!(all.len() >= 12, "{} transcripts", all.len());
+        assert!(differing * 20 <= steps().count(), "{differing} of {} steps differ", steps().count());
+    }
+}

@@ -201,7 +201,7 @@ steps:
 - kubectl get pods
 - {start: kubectl get pods -w, as: w}
 - {until: kubectl get pod a}
-- {run: kubectl api-resources, only: '^pods', sorted: true, differs: y}
+- {run: kubectl api-resources, only: '^pods', sorted: true, differs: because}
 - {finish: w, lines: 2}
 ";
         let transcript = Transcript::parse("some-name", text).expect("a transcript");
