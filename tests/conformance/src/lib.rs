@@ -5,6 +5,7 @@ pub mod case;
 pub mod compare;
 pub mod judge;
 pub mod known;
+pub mod kubectl;
 pub mod load;
 pub mod normal;
 pub mod output;

@@ -34,22 +34,30 @@ fn lines(wrong: &[(String, CaseError)]) -> String {
 
 /// All cases below a directory, by id: the path of the file below the directory, without `.yaml`.
 pub fn cases(directory: &Path) -> Result<Vec<Case>, LoadError> {
+    let (mut cases, mut wrong) = (Vec::new(), Vec::new());
+    for (id, file, text) in texts(directory)? {
+        match Case::parse(&id, &text) {
+            Ok(case) => cases.push(case),
+            Err(error) => wrong.push((file.display().to_string(), error)),
+        }
+    }
+    if wrong.is_empty() { Ok(cases) } else { Err(LoadError::Cases(wrong)) }
+}
+
+/// Id, path and content of all `.yaml` files below a directory, by id.
+pub(crate) fn texts(directory: &Path) -> Result<Vec<(String, PathBuf, String)>, LoadError> {
     let mut files = Vec::new();
     find(directory, &mut files)?;
     files.sort();
     if files.is_empty() {
         return Err(LoadError::Empty(directory.display().to_string()));
     }
-    let (mut cases, mut wrong) = (Vec::new(), Vec::new());
-    for file in files {
+    let read = |file: PathBuf| {
         let text = fs::read_to_string(&file).map_err(|source| read_error(&file, source))?;
         let below = file.strip_prefix(directory).unwrap_or(&file).with_extension("");
-        match Case::parse(&below.display().to_string(), &text) {
-            Ok(case) => cases.push(case),
-            Err(error) => wrong.push((file.display().to_string(), error)),
-        }
-    }
-    if wrong.is_empty() { Ok(cases) } else { Err(LoadError::Cases(wrong)) }
+        Ok((below.display().to_string(), file, text))
+    };
+    files.into_iter().map(read).collect()
 }
 
 fn find(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -56,20 +57,27 @@ var components = []component{
 }
 
 func main() {
+	// By the name of a link, such as kubectl, or else by the first argument.
+	start(filepath.Base(os.Args[0]))
 	if len(os.Args) > 1 {
-		for _, c := range components {
-			if c.name == os.Args[1] {
-				// Each component reads os.Args itself and expects its own name first.
-				os.Args = os.Args[1:]
-				os.Exit(c.run())
-			}
-		}
+		// Each component reads os.Args itself and expects its own name first.
+		os.Args = os.Args[1:]
+		start(os.Args[0])
 	}
 	fmt.Fprintln(os.Stderr, "usage: kubernetes COMPONENT [flags]")
 	for _, c := range components {
 		fmt.Fprintf(os.Stderr, "  %-24s %s\n", c.name, c.what)
 	}
 	os.Exit(2)
+}
+
+// start runs the component of that name, if there is one, to its end.
+func start(name string) {
+	for _, c := range components {
+		if c.name == name {
+			os.Exit(c.run())
+		}
+	}
 }
 
 // runKubectl ends as the released kubectl does: errors are printed once, and decide the exit status (diff ends with 1
