@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster_harness::certificates::{Authority, Validity};
 use muster_harness::process::Process;
 use muster_harness::scratch::Scratch;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::audit::Audit;
 use super::planes::Planes;
@@ -101,7 +101,22 @@ impl Run {
         });
     }
 
-    fn patch(&self, patch: &str) {
+    /// Waits until every pod has this image.
+    fn everywhere(&self, image: &str) {
+        self.planes.until(&format!("every pod has {image}"), || {
+            for (_, context) in MEMBERS {
+                let pods = self.planes.get(context, &["-n", GAMES, "pods", "-l", "app=gamecenter"]);
+                let pods = pods["items"].as_array().cloned().unwrap_or_default();
+                if let Some(old) = pods.iter().find(|pod| pod["spec"]["containers"][0]["image"] != image) {
+                    return Err(format!("{context}: {}", old["metadata"]["name"]));
+                }
+            }
+            Ok(())
+        });
+    }
+
+    fn patch(&self, patch: &Value) {
+        let patch = &patch.to_string();
         let what =
             ["-n", GAMES, "patch", "federatedgamestatefulset", "gamecenter", "--type=merge", "-p", patch];
         self.planes.kubectl("hub", &what);
@@ -188,20 +203,21 @@ fn the_rights_of_deploy_are_enough_for_the_main_job_and_none_is_idle() {
         let replicas = format!("--replicas={replicas}");
         run.planes.kubectl("hub", &["-n", GAMES, "scale", "federatedgamestatefulset/gamecenter", &replicas]);
     };
-    scale("30");
-    run.settled(18, 12);
+    scale("5");
+    run.settled(3, 2);
+    // Images there and back: revisions are made, counted up and thrown away.
+    for image in ["gamcenter:v1", "gamcenter:v2", "gamcenter:v1"] {
+        run.patch(&json!({"spec": {"overrides": [], "template": {"spec": {
+            "revisionHistoryLimit": 1,
+            "updateStrategy": {"inPlaceUpdateStrategy": {"gracePeriodSeconds": 1}},
+            "template": {"spec": {"containers": [{"name": "center", "image": image}]}},
+        }}}}));
+        run.everywhere(image);
+        run.settled(3, 2);
+    }
     scale("40");
     run.settled(24, 16);
-    // Images there and back: revisions are made, counted up and thrown away.
-    for image in ["v1", "v2", "v3", "v2"] {
-        let containers =
-            format!(r#"[{{"name":"center","image":"registry.com/registry/gamcenter:{image}"}}]"#);
-        run.patch(&format!(
-            r#"{{"spec":{{"overrides":[],"template":{{"spec":{{"revisionHistoryLimit":1,"template":{{"spec":{{"containers":{containers}}}}}}}}}}}}}"#
-        ));
-        run.settled(24, 16);
-    }
-    run.patch(r#"{"spec":{"placement":{"clusters":[{"name":"shanghai-cluster"}]}}}"#);
+    run.patch(&json!({"spec": {"placement": {"clusters": [{"name": SHANGHAI}]}}}));
     run.settled(40, 0);
 
     // A hub that is killed: the next one leads when the Lease has run out, well before members count as lost.
@@ -212,9 +228,7 @@ fn the_rights_of_deploy_are_enough_for_the_main_job_and_none_is_idle() {
     let took = killed.elapsed();
     println!("a hub leads {took:?} after another one was killed");
     assert!(took < Duration::from_secs(25), "leading {took:?} after kill -9");
-    run.patch(
-        r#"{"spec":{"placement":{"clusters":[{"name":"shanghai-cluster"},{"name":"nanjing-cluster"}]}}}"#,
-    );
+    run.patch(&json!({"spec": {"placement": {"clusters": [{"name": SHANGHAI}, {"name": NANJING}]}}}));
     run.planes.until("both hold something", || {
         let pods = run.planes.get("member-2", &["-n", GAMES, "gamestatefulset", "gamecenter"]);
         if pods.is_object() { Ok(()) } else { Err("no set in member-2".to_owned()) }
