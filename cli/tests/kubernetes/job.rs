@@ -210,7 +210,7 @@ fn the_rights_of_deploy_are_enough_for_the_main_job_and_none_is_idle() {
         run.patch(&json!({"spec": {"overrides": [], "template": {"spec": {
             "revisionHistoryLimit": 1,
             "updateStrategy": {"inPlaceUpdateStrategy": {"gracePeriodSeconds": 1}},
-            "template": {"spec": {"containers": [{"name": "center", "image": image}]}},
+            "template": {"spec": {"containers": [{"name": "center", "image": image, "imagePullPolicy": "IfNotPresent"}]}},
         }}}}));
         run.everywhere(image);
         run.settled(3, 2);
