@@ -29,7 +29,9 @@ const HUB_UNSEEN: [&str; 3] = [
 ];
 
 /// The same for agents.
-const AGENT_UNSEEN: [&str; 9] = [
+const AGENT_UNSEEN: [&str; 10] = [
+    // Only when more revisions are kept than the history may have.
+    "delete controllerrevisions",
     // Before pods that nobody owns are adopted.
     "get gamestatefulsets",
     "create customresourcedefinitions",
