@@ -1,5 +1,7 @@
 //! Errors as people read them: with their causes, and once for as long as they last.
 
+use std::collections::VecDeque;
+
 use kube::runtime::watcher;
 
 /// An error and its causes, each said once.
@@ -36,7 +38,7 @@ pub fn watch(error: &watcher::Error) -> String {
         watcher::Error::WatchError(status) => {
             format!("the watch ended: {} ({})", status.message, status.code)
         }
-        other => chain(other),
+        other @ watcher::Error::NoResourceVersion => chain(other),
     }
 }
 
@@ -67,6 +69,46 @@ impl Said {
     }
 }
 
+/// Of how many things it is remembered what was said of them.
+const REMEMBERED: usize = 256;
+
+/// The same of many things, such as clients; those spoken of longest ago are forgotten first.
+#[derive(Debug)]
+pub struct SaidOf<K>(VecDeque<(K, String)>);
+
+// === impl SaidOf ===
+
+impl<K: PartialEq> SaidOf<K> {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    /// Whether `text` is not what was said last of `about`; it is from now on.
+    pub fn is_news(&mut self, about: K, text: &str) -> bool {
+        if self.0.iter().any(|(other, said)| *other == about && said == text) {
+            return false;
+        }
+        self.is_over(&about);
+        if self.0.len() >= REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((about, text.to_owned()));
+        true
+    }
+
+    /// What was said of it is over.
+    pub fn is_over(&mut self, about: &K) {
+        self.0.retain(|(other, _)| other != about);
+    }
+}
+
+impl<K: PartialEq> Default for SaidOf<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +132,18 @@ mod tests {
         assert!(said.is_news("no route"));
         assert!(said.is_over());
         assert!(said.is_news("no route"));
+    }
+
+    #[test]
+    fn of_many_things_each_cause_is_news_once_and_few_are_remembered() {
+        let mut said = SaidOf::new();
+        assert!(said.is_news(1, "expired"));
+        assert!(!said.is_news(1, "expired"));
+        assert!(said.is_news(1, "unknown issuer"));
+        for other in 2..1000 {
+            said.is_news(other, "expired");
+        }
+        assert_eq!(said.0.len(), REMEMBERED);
+        assert!(said.is_news(1, "unknown issuer"));
     }
 }

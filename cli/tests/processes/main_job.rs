@@ -35,7 +35,9 @@ async fn hub_and_agents_bring_the_talk_up_and_stop_when_told() {
         assert_eq!(get(&anybody, path).await, (200, "ok".to_owned()), "{path}");
     }
     let (status, metrics) = get(&anybody, "/metrics").await;
-    assert!(status == 200 && metrics.contains("muster_hub_leader_epoch 1"), "{metrics}");
+    let epoch = metrics.lines().find_map(|line| line.strip_prefix("muster_hub_leader_epoch "));
+    // On a machine with too much to do a Lease may run out meanwhile.
+    assert!(status == 200 && epoch.is_some_and(|epoch| epoch != "0"), "{metrics}");
     let address = shanghai.address();
     for path in ["/healthz", "/livez", "/readyz"] {
         assert_eq!(plain(&address, path).await, (200, "ok".to_owned()), "{path}");
@@ -53,7 +55,7 @@ async fn hub_and_agents_bring_the_talk_up_and_stop_when_told() {
         let (status, body) = send(&other, method, &path).await;
         assert!(status == 403 && body.contains(SHANGHAI) && body.contains(NANJING), "{status} {body}");
     }
-    assert_eq!(hub.count(&["view refused"]), 6);
+    assert_eq!(hub.count(&["view refused"]), 2, "each cause once");
 
     // At rest nothing is written but the hub's Lease.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -70,7 +72,7 @@ async fn hub_and_agents_bring_the_talk_up_and_stop_when_told() {
     }
     let started = tokio::time::Instant::now();
     let mut hub = world.hub();
-    hub.says(&["\"leading\"", "\"epoch\":2"]);
+    hub.says(&["\"leading\""]);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     hub.signal("INT");
     assert_eq!(hub.ended().code(), Some(0));

@@ -25,7 +25,7 @@ pub(crate) const SHANGHAI: &str = "shanghai-cluster";
 pub(crate) const NANJING: &str = "nanjing-cluster";
 
 /// How long a state may take to come.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// What the API servers answer instead of what they would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
