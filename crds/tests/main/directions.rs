@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster-sandbox", &["muster-hub", "muster-agent"]),
     ("muster", &["muster-sandbox"]),
     ("muster-scenarios", &["muster"]),
+    ("muster-node", &["muster-crds", "muster-runtime"]),
+    ("muster-gameserver", &[]),
 ];
 
 /// Crates that decide and never do: no client, no runtime, no clock, no randomness.
