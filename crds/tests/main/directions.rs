@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster-agent", &["muster-workload", "muster-runtime"]),
     ("muster-sandbox", &["muster-hub", "muster-agent"]),
     ("muster", &["muster-sandbox"]),
+    ("muster-harness", &[]),
     ("muster-scenarios", &["muster"]),
     ("muster-node", &["muster-crds", "muster-runtime"]),
     ("muster-gameserver", &[]),
