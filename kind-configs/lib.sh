@@ -35,5 +35,6 @@ need() { # command...
 
 # Whether a cluster of these is there.
 exists() { # name
-    kind get clusters 2>/dev/null | grep -qx "muster-$1"
+    # Read whole: a grep that stops early would end kind by a signal.
+    grep -x "muster-$1" <<<"$(kind get clusters 2>/dev/null)" >/dev/null
 }
