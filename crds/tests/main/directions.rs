@@ -20,6 +20,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster", &["muster-sandbox"]),
     ("muster-harness", &[]),
     ("muster-scenarios", &["muster"]),
+    ("muster-node", &["muster-crds", "muster-runtime"]),
+    ("muster-gameserver", &[]),
 ];
 
 /// Crates that decide and never do: no client, no runtime, no clock, no randomness.

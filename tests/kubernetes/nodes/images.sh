@@ -1,32 +1,43 @@
-# shellcheck shell=bash
-# Images made of files, without a registry. Sourced; needs lib.sh and $program.
+# shellcheck shell=bash disable=SC2154 # variables are lib.sh's
+# Images made of files, without a registry; to be sourced by bash after lib.sh.
 
-# The pause image, from the source in the Kubernetes module.
-pause_image() { # file to write
-    local source folder
-    source=$(cd "$here/go" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c
-    folder=$(mktemp -d)
-    gcc -Os -static -s -DVERSION=muster -o "$folder/pause" "$source"
-    "$program" image "$1" --tag muster.test/pause:1 --file "$folder/pause:/pause" --entry /pause >/dev/null
-    rm -r "$folder"
+# Prints the path of the pause program: what holds a pod's namespaces, from its source in the Kubernetes module.
+pause_program() {
+    local directory source
+    directory=$(program_directory) || return
+    if [ ! -x "$directory/pause" ]; then
+        need_go || return
+        mkdir -p "$directory"
+        source=$(cd "$go_module" && GOFLAGS=-mod=readonly go mod download -json k8s.io/kubernetes |
+            sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p') || return
+        gcc -Os -static -s -DVERSION=muster -o "$directory/pause.new" "$source/build/pause/linux/pause.c" >&2 || return
+        mv "$directory/pause.new" "$directory/pause"
+    fi
+    printf '%s\n' "$directory/pause"
 }
 
-# The example game server's images: two versions of the server, a third name for the second, two versions of the sidecar.
-# A version is a variable in the image, so that versions differ in their digest and share their layer.
-game_images() { # folder to write to
+pause_image() { # program, file to write
+    local pause
+    pause=$(pause_program) || return
+    "$1" image "$2" --tag muster.test/pause:1 --file "$pause:/pause" --entry /pause >/dev/null
+}
+
+# The example game server's images: two versions of the server, a second tag of the second version, two versions of the
+# sidecar. A version is a variable in the image, so that versions differ in their digest and share their layer.
+game_images() { # program, folder to write to
     local binary version
-    binary=$("$here/../../examples/gameserver/build")
-    mkdir -p "$1"
-    game_image "$1/v1.tar" v1 --tag muster.test/gameserver:v1
-    game_image "$1/v2.tar" v2 --tag muster.test/gameserver:v2 --tag muster.test/gameserver:v2-same
+    binary=$("$tests_kubernetes/../../examples/gameserver/build") || return
+    mkdir -p "$2"
+    game_image "$1" "$2/v1.tar" v1 --tag muster.test/gameserver:v1
+    game_image "$1" "$2/v2.tar" v2 --tag muster.test/gameserver:v2 --tag muster.test/gameserver:v2-same
     for version in v1 v2; do
-        game_image "$1/sidecar-$version.tar" "$version" --tag "muster.test/gameserver-sidecar:$version" --arg sidecar
+        game_image "$1" "$2/sidecar-$version.tar" "$version" --tag "muster.test/gameserver-sidecar:$version" --arg sidecar
     done
 }
 
-game_image() { # file, version, flags of image...
-    local file=$1 version=$2
-    shift 2
+game_image() { # program, file to write, version, flags of image...
+    local program=$1 file=$2 version=$3
+    shift 3
     "$program" image "$file" --file "$binary:/gameserver" --entry /gameserver \
         --env "GAMESERVER_VERSION=$version" --user 65532:65532 "$@" >/dev/null
 }
