@@ -220,7 +220,8 @@ impl Command {
     pub(crate) fn log_filter(&self) -> &'static str {
         match self {
             Self::Sandbox(_) => "error",
-            Self::Hub(_) | Self::Agent(_) => "info",
+            // The client library logs each request that fails; who asked says so, once and with the cause.
+            Self::Hub(_) | Self::Agent(_) => "info,kube_client=off",
             _ => "warn",
         }
     }

@@ -3,8 +3,7 @@
 //!
 //! Every request carries a [`Peer`] among its extensions: who asks, and with which certificate.
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::Tasks;
+use crate::error::SaidOf;
 use crate::tls::{Certificate, ServerTls};
 
 /// How many connections may be open at once; further ones wait in the listener's backlog.
@@ -51,9 +51,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client whose handshake was refused may take to read why.
 const REFUSAL: Duration = Duration::from_secs(1);
-
-/// Of how many clients it is remembered why their handshake was refused.
-const REFUSED: usize = 256;
 
 /// Who asks: an extension of every request.
 #[derive(Clone, Debug)]
@@ -90,7 +87,7 @@ pub fn serve(tasks: &Tasks, listener: TcpListener, router: Router) {
 /// Serves `router` on `listener` with TLS until `tasks` is stopped.
 pub fn serve_tls(tasks: &Tasks, listener: TcpListener, router: Router, tls: ServerTls) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    let refusals = Arc::new(Mutex::new(Refusals::default()));
+    let refusals = Arc::new(Mutex::new(SaidOf::new()));
     accept(tasks, listener, move |stream, address, stop, slot| {
         let (router, tls) = (router.clone(), tls.clone());
         let (handshakes, refusals) = (Arc::clone(&handshakes), Arc::clone(&refusals));
@@ -104,7 +101,7 @@ pub fn serve_tls(tasks: &Tasks, listener: TcpListener, router: Router, tls: Serv
                 Some(Ok(Ok(stream))) => {
                     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
                     let certificate = shown.and_then(|der| Certificate::from_der(der).ok()).map(Arc::new);
-                    refusals.lock().forget(address.ip());
+                    refusals.lock().is_over(&address.ip());
                     return connection(stream, Peer { address, certificate }, router, stop, slot).await;
                 }
                 Some(Ok(Err(reason))) => reason,
@@ -201,28 +198,6 @@ async fn connection<S>(
     }
 }
 
-/// Why handshakes of clients were refused, so that each cause is said once.
-#[derive(Default)]
-struct Refusals(VecDeque<(IpAddr, String)>);
-
-impl Refusals {
-    fn is_news(&mut self, peer: IpAddr, reason: &str) -> bool {
-        if self.0.iter().any(|(ip, said)| *ip == peer && said == reason) {
-            return false;
-        }
-        self.forget(peer);
-        if self.0.len() >= REFUSED {
-            self.0.pop_front();
-        }
-        self.0.push_back((peer, reason.to_owned()));
-        true
-    }
-
-    fn forget(&mut self, peer: IpAddr) {
-        self.0.retain(|(ip, _)| *ip != peer);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
@@ -248,19 +223,5 @@ mod tests {
         let mut open = TcpStream::connect(address).await.unwrap();
         open.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         tokio::time::timeout(Duration::from_secs(5), tasks.stop()).await.unwrap();
-    }
-
-    #[test]
-    fn a_refusal_is_said_once_and_few_are_remembered() {
-        let mut refusals = Refusals::default();
-        let peer = |last: u16| IpAddr::from([10, 0, (last / 256) as u8, (last % 256) as u8]);
-        assert!(refusals.is_news(peer(1), "expired"));
-        assert!(!refusals.is_news(peer(1), "expired"));
-        assert!(refusals.is_news(peer(1), "unknown issuer"));
-        for last in 2..1000 {
-            refusals.is_news(peer(last), "expired");
-        }
-        assert_eq!(refusals.0.len(), REFUSED);
-        assert!(refusals.is_news(peer(1), "unknown issuer"));
     }
 }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::Tasks;
-use crate::error::{Said, chain};
+use crate::error::{self, Said};
 use crate::initialized::Initialized;
 
 pub use kube::runtime::watcher::Config;
@@ -163,7 +163,7 @@ where
                         writer.handle(event.modify(trim));
                     }
                     Err(error) => {
-                        let error = chain(&error);
+                        let error = error::watch(&error);
                         if unready.is_none() {
                             unready = readiness.as_ref().map(|set| set.handle(name));
                         }

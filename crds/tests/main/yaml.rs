@@ -47,3 +47,13 @@ fn yaml_is_marked_and_small_enough_for_kubectl_apply() {
         assert!(text.len() < ANNOTATION_BYTES / 4, "{name} has {} bytes", text.len());
     }
 }
+
+#[test]
+fn the_kustomization_names_every_definition() {
+    let path = directory().join("../kustomization.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let named: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("- yaml/")).collect();
+    let mut known: Vec<String> = muster_crds::yaml().into_iter().map(|(name, _)| name).collect();
+    known.sort();
+    assert_eq!(named, known);
+}

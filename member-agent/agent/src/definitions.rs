@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use muster_crds::keys::{group, manager};
-use muster_runtime::error::chain;
+use muster_runtime::error;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -67,10 +67,10 @@ pub enum DefinitionError {
 impl DefinitionError {
     /// The error with its causes, and what to do where that is known.
     pub fn advised(&self) -> String {
-        let text = chain(self);
-        match self {
-            Self::Member { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_forbidden()) =>
-            {
+        let Self::Member { name, source } = self else { return self.to_string() };
+        let text = format!("definition {name}: {}", error::api(source));
+        match &**source {
+            kube::Error::Api(status) if status.is_forbidden() => {
                 format!("{text}; grant it: deploy/agent/rbac.yaml has what an agent needs")
             }
             _ => text,

@@ -14,6 +14,9 @@ pub const BINARY: &str = "MUSTER_BINARY";
 /// How long a process may take until it does what is waited for.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// How many lines of a log are shown.
+const END: usize = 25;
+
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -23,6 +26,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Where its part of the log begins.
+    begin: usize,
 }
 
 /// The binary: `$MUSTER_BINARY`, or the one beside the running test.
@@ -43,6 +48,7 @@ impl Process {
     pub fn start<S: AsRef<OsStr>>(binary: &Path, directory: &Path, name: &str, arguments: &[S]) -> Self {
         let log = directory.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).expect("a log can be written");
+        let begin = std::fs::metadata(&log).map_or(0, |metadata| metadata.len() as usize);
         let child = Command::new(binary)
             .args(arguments)
             .env_remove("KUBECONFIG")
@@ -54,7 +60,7 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
-        Self { name: name.to_owned(), child, log }
+        Self { name: name.to_owned(), child, log, begin }
     }
 
     /// Its process id.
@@ -64,7 +70,15 @@ impl Process {
 
     /// Everything it wrote.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        let all = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(all.get(self.begin..).unwrap_or_default()).into_owned()
+    }
+
+    /// The last lines of what it wrote, for whoever reads why a test failed.
+    pub fn end(&self) -> String {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(END)..].join("\n")
     }
 
     /// Its log. Lines that are no JSON are left out.
@@ -94,8 +108,9 @@ impl Process {
             let ended = self.child.try_wait().expect("a child can be asked");
             assert!(
                 ended.is_none() && Instant::now() < give_up,
-                "{} did not say {words:?} ({ended:?}):\n{text}",
-                self.name
+                "{} did not say {words:?} ({ended:?}):\n{}",
+                self.name,
+                self.end()
             );
             std::thread::sleep(LOOK);
         }
@@ -120,7 +135,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 return status;
             }
-            assert!(Instant::now() < give_up, "{} does not end:\n{}", self.name, self.text());
+            assert!(Instant::now() < give_up, "{} does not end:\n{}", self.name, self.end());
             std::thread::sleep(LOOK);
         }
     }

@@ -15,7 +15,6 @@ use muster_crds::types_kubefed::FederatedSpec;
 use muster_crds::{FederatedTypeConfig, KubeFedCluster, ReplicaSchedulingPreference, Tombstone};
 use muster_planner::{Placement, Preference};
 use muster_runtime::Tasks;
-use muster_runtime::error::chain;
 use serde::de::DeserializeOwned;
 
 use super::explained;
@@ -200,7 +199,7 @@ fn said(error: &watcher::Error) -> String {
         watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause) => {
             explained(cause)
         }
-        other => chain(other),
+        other => muster_runtime::error::watch(other),
     }
 }
 

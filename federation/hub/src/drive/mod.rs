@@ -6,11 +6,11 @@ pub(crate) mod writer;
 
 /// An error of the hub API with its causes, and what to do where that is known.
 pub(crate) fn explained(error: &kube::Error) -> String {
+    let text = muster_runtime::error::api(error);
     match error {
         kube::Error::Api(status) if status.is_forbidden() => {
-            format!("{}; grant it: deploy/hub/rbac.yaml has what a hub needs", status.message)
+            format!("{text}; grant it: deploy/hub/rbac.yaml has what a hub needs")
         }
-        kube::Error::Api(status) => status.message.clone(),
-        other => muster_runtime::error::chain(other),
+        _ => text,
     }
 }

@@ -3,14 +3,19 @@
 //! A certificate says who asks: its organization is [`AGENTS`], its common name the cluster. What it
 //! may do follows from the path alone, for every verb. Health and metrics are for everybody.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use muster_apiserver::Status;
+use muster_runtime::error::SaidOf;
 use muster_runtime::serve::Peer;
 use muster_runtime::tls::Certificate;
+use parking_lot::Mutex;
 
 use super::http::split;
 
@@ -21,18 +26,24 @@ pub const AGENTS: &str = "muster:agents";
 ///
 /// Requests must carry a [`Peer`], as those that `muster_runtime::serve` takes do; without one nobody asks.
 pub(crate) fn by_certificate(router: Router) -> Router {
-    router.layer(from_fn(check))
+    router.layer(from_fn_with_state(Refused::default(), check))
 }
 
-async fn check(request: Request, next: Next) -> Response {
+/// What was said of clients that were refused: an agent with a wrong certificate asks again and again.
+type Refused = Arc<Mutex<SaidOf<Option<IpAddr>>>>;
+
+async fn check(State(refused): State<Refused>, request: Request, next: Next) -> Response {
     let Some((cluster, _)) = split(request.uri().path()) else { return next.run(request).await };
     let peer = request.extensions().get::<Peer>();
     let certificate = peer.and_then(|peer| peer.certificate.as_deref());
     match decide(certificate, cluster) {
         Ok(()) => next.run(request).await,
         Err(status) => {
-            let address = peer.map(|peer| peer.address.to_string());
-            tracing::warn!(peer = address, cluster, message = status.message, "view refused");
+            let address = peer.map(|peer| peer.address.ip());
+            if refused.lock().is_news(address, &status.message) {
+                let peer = address.map(|address| address.to_string());
+                tracing::warn!(peer, cluster, reason = status.message, "view refused");
+            }
             status.into_response()
         }
     }
@@ -65,7 +76,6 @@ fn decide(certificate: Option<&Certificate>, cluster: &str) -> Result<(), Box<St
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Arc;
 
     use axum::body::{Body, to_bytes};
     use http::Method;

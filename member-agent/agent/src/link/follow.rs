@@ -98,9 +98,12 @@ pub async fn follow(api: Api<DynamicObject>, name: &str, mut on: impl FnMut(Upda
             }
             Err(error) => {
                 let text = chain(&error);
-                // A hub that cannot be reached is spoken of once, by the heartbeat.
+                // A hub that cannot be reached, or lets nothing through, is spoken of once, by the heartbeat.
                 match &error {
                     FollowError::Client(_) => tracing::debug!(view = name, error = text, "view interrupted"),
+                    FollowError::Refused(status) if matches!(status.code, 401 | 403) => {
+                        tracing::debug!(view = name, error = text, "view refused");
+                    }
                     _ if said.is_news(&text) => tracing::warn!(view = name, error = text, "view interrupted"),
                     _ => {}
                 }

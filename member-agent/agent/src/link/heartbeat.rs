@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use muster_crds::keys::view;
-use muster_runtime::error::chain;
+use muster_runtime::error;
 use serde_json::{Value, json};
 
 /// Field manager of the heartbeat.
@@ -46,7 +46,7 @@ pub async fn beat(
         Ok(Err(kube::Error::Api(status))) if status.code < 500 => {
             Beat::Refused(format!("the hub answered {}: {}", status.code, status.message))
         }
-        Ok(Err(error)) => Beat::NoHub(chain(&error)),
+        Ok(Err(error)) => Beat::NoHub(error::api(&error)),
         Err(_) => Beat::NoHub(format!("no answer within {} s", DEADLINE.as_secs())),
     }
 }
