@@ -4,7 +4,7 @@
 //! returned counts at once, and what a watch says later counts only if it is newer. Versions are compared as numbers,
 //! which Kubernetes allows since 1.35 and which held before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,9 @@ use muster_crds::GameStatefulSet;
 use muster_runtime::watch::Key;
 use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
 use parking_lot::RwLock;
+
+/// How many objects that are gone are remembered, for writes that were under way when they went.
+const MAX_ENDED: usize = 1024;
 
 /// An object as a [`Shelf`] needs it.
 pub(super) trait Stored {
@@ -29,6 +32,8 @@ pub(super) struct Shelf<V> {
     unseen: BTreeSet<Key>,
     /// Uids of objects that we know to be gone before the watch does.
     gone: HashMap<Key, String>,
+    /// Uids of objects that the watch said are gone, the last ones last.
+    ended: VecDeque<String>,
 }
 
 /// A claim, cut down.
@@ -59,7 +64,12 @@ pub(super) struct State {
 
 impl<V> Default for Shelf<V> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), unseen: BTreeSet::new(), gone: HashMap::new() }
+        Self {
+            objects: BTreeMap::new(),
+            unseen: BTreeSet::new(),
+            gone: HashMap::new(),
+            ended: VecDeque::new(),
+        }
     }
 }
 
@@ -84,6 +94,10 @@ impl<V: Stored> Shelf<V> {
             self.objects.remove(key);
             self.unseen.remove(key);
         }
+        if self.ended.len() == MAX_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(uid.to_owned());
     }
 
     /// Takes what a write returned.
@@ -93,6 +107,10 @@ impl<V: Stored> Shelf<V> {
             return;
         }
         if known.is_none() {
+            // The watch may tell of the end before the answer arrives, and will not tell of it again.
+            if self.ended.iter().any(|uid| uid == object.uid()) {
+                return;
+            }
             self.unseen.insert(key.clone());
         }
         self.objects.insert(key.clone(), Arc::new(object));
@@ -296,6 +314,22 @@ mod tests {
         shelf.wrote(&key(), claim("b", 9));
         shelf.saw_gone(&key(), "a");
         assert_eq!(held(&shelf), Some(is("b", 9)));
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_through_a_write_that_was_under_way() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.saw_gone(&key(), "a");
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        // Nor that of one that came and went before its creation was answered.
+        shelf.saw(&key(), claim("b", 3));
+        shelf.saw_gone(&key(), "b");
+        shelf.wrote(&key(), claim("b", 3));
+        assert_eq!(held(&shelf), None);
+        shelf.wrote(&key(), claim("c", 9));
+        assert_eq!(held(&shelf), Some(is("c", 9)));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use super::{Pace, USER};
 /// Time is real here. What would do wrong in a quiet while does so at a heartbeat (10 s), a renewed Lease (5 s) or a
 /// repeated status (1 s).
 pub(super) const PACE: Pace = Pace {
-    deadline: Duration::from_mins(2),
+    deadline: Duration::from_mins(4),
     look: Duration::from_millis(200),
     quiet: Duration::from_secs(12),
     lag: Duration::from_millis(300),
@@ -45,7 +45,7 @@ pub(super) const PACE: Pace = Pace {
 };
 
 /// How long hub and agents may take to start.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(2);
 
 /// The pause between two looks whether they have.
 const LOOK: Duration = Duration::from_millis(50);

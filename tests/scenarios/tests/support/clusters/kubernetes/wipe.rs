@@ -16,7 +16,10 @@ use serde_json::json;
 const ITS_OWN: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// How often at most what is in a namespace is looked through.
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 400;
+
+/// How often before nobody is waited for any more.
+const PATIENT_ROUNDS: usize = 200;
 
 /// Leaves nodes, definitions and the control plane's own namespaces.
 pub(super) async fn wipe(client: &Client) {
@@ -41,17 +44,19 @@ pub(super) async fn wipe(client: &Client) {
 async fn remove(client: &Client, namespace: &str) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
-    let kinds = kinds();
-    for round in 0.. {
-        let left: usize = join_all(kinds.iter().map(async |kind| empty(client, namespace, kind).await))
-            .await
-            .into_iter()
-            .sum();
-        if left == 0 {
-            break;
+    // Pods first, while what owns them is there: whatever deletes them a second time might hit the next of that name.
+    let pods = [resource("", "v1", "Pod", "pods")];
+    for kinds in [&pods[..], &kinds()] {
+        for round in 0.. {
+            let left =
+                kinds.iter().map(async |kind| empty(client, namespace, kind, round >= PATIENT_ROUNDS).await);
+            let left: usize = join_all(left).await.into_iter().sum();
+            if left == 0 {
+                break;
+            }
+            assert!(round < ROUNDS, "namespace {namespace} does not get empty: {left} objects are left");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(round < ROUNDS, "namespace {namespace} does not get empty: {left} objects are left");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let released = json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -67,7 +72,7 @@ async fn remove(client: &Client, namespace: &str) {
 }
 
 /// Deletes the objects of one kind in a namespace, and says how many there were.
-async fn empty(client: &Client, namespace: &str, kind: &ApiResource) -> usize {
+async fn empty(client: &Client, namespace: &str, kind: &ApiResource, at_once: bool) -> usize {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
     let objects = match api.list_metadata(&ListParams::default()).await {
         Ok(list) => list.items,
@@ -84,8 +89,9 @@ async fn empty(client: &Client, namespace: &str, kind: &ApiResource) -> usize {
         let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
         let _ = api.patch_metadata(&object.name_any(), &PatchParams::default(), &released).await;
     }
-    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
-    let _ = api.delete_collection(&at_once, &ListParams::default()).await;
+    let grace_period_seconds = at_once.then_some(0);
+    let params = DeleteParams { grace_period_seconds, ..DeleteParams::background() };
+    let _ = api.delete_collection(&params, &ListParams::default()).await;
     objects.len()
 }
 
@@ -102,7 +108,6 @@ fn kinds() -> Vec<ApiResource> {
     });
     let others = [
         ("apps", "v1", "ControllerRevision", "controllerrevisions"),
-        ("", "v1", "Pod", "pods"),
         ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
         ("", "v1", "Event", "events"),
         ("", "v1", "ConfigMap", "configmaps"),
