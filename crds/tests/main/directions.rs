@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster-sandbox", &["muster-hub", "muster-agent"]),
     ("muster", &["muster-sandbox"]),
     ("muster-scenarios", &["muster"]),
+    ("muster-conformance", &["muster-apiserver", "muster-runtime"]),
 ];
 
 /// Crates that decide and never do: no client, no runtime, no clock, no randomness.
