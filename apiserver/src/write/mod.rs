@@ -132,6 +132,8 @@ impl Target<'_> {
             errors.extend(meta::validate_builtin_finalizers(new));
         }
         let mut of_types = match self.subresource {
+            // One that was taken away is no status.
+            Some("status") if resource.custom && new["status"].is_null() => Vec::new(),
             // A status is checked alone, by its own part of the schema.
             Some("status") if resource.custom => {
                 let (new, old) = (&new["status"], old.map(|old| &old["status"]));

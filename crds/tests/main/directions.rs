@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster-scenarios", &["muster"]),
     ("muster-node", &["muster-crds", "muster-runtime"]),
     ("muster-gameserver", &[]),
+    ("muster-conformance", &["muster-apiserver", "muster-runtime"]),
 ];
 
 /// Crates that decide and never do: no client, no runtime, no clock, no randomness.
