@@ -41,6 +41,8 @@ pub struct Step {
     pub ignore: Vec<Pointer>,
     /// When not empty: what alone is compared.
     pub only: Vec<Pointer>,
+    /// Lists whose order is of no meaning.
+    pub unordered: Vec<Pointer>,
     /// How much is compared.
     pub compare: Compare,
     /// What both servers must answer; a case of which this is not true shows nothing.
@@ -179,6 +181,8 @@ struct StepFile {
     #[serde(default)]
     only: Vec<String>,
     #[serde(default)]
+    unordered: Vec<String>,
+    #[serde(default)]
     compare: Compare,
     code: Option<u16>,
 }
@@ -238,6 +242,7 @@ impl StepFile {
             parsed.collect::<Result<_, PointerError>>().map_err(|error| format!("{field}: {error}"))
         };
         let (ignore, only) = (pointers("ignore", &self.ignore)?, pointers("only", &self.only)?);
+        let unordered = pointers("unordered", &self.unordered)?;
         let mut save = BTreeMap::new();
         for (name, pointer) in &self.save {
             let pointer = Pointer::parse(pointer).map_err(|error| format!("save.{name}: {error}"))?;
@@ -247,7 +252,7 @@ impl StepFile {
             save.insert(name.clone(), pointer);
         }
         let (compare, code) = (self.compare, self.code);
-        Ok(Step { action: self.action(known, watches)?, save, ignore, only, compare, code })
+        Ok(Step { action: self.action(known, watches)?, save, ignore, only, unordered, compare, code })
     }
 
     fn action(self, known: &BTreeSet<String>, watches: &mut BTreeSet<String>) -> Result<Action, String> {
@@ -289,7 +294,7 @@ impl StepFile {
             (None, None, Some(name)) => {
                 if sends || self.until.is_some() || self.name.is_some() || !self.headers.is_empty() {
                     return Err(
-                        "read: only events, ends, bookmarks, save, ignore, only and compare go with it"
+                        "read: only events, ends, bookmarks, save, ignore, only, unordered and compare go with it"
                             .into(),
                     );
                 }

@@ -55,6 +55,9 @@ fn compared(step: &Step, answer: &Answer, normaliser: &mut Normaliser) -> Value 
             for pointer in &step.ignore {
                 pointer.remove(&mut body);
             }
+            for pointer in &step.unordered {
+                pointer.sort(&mut body);
+            }
             if !step.only.is_empty() {
                 normaliser.learn(&body);
                 body = step.only.iter().map(|pointer| chosen(pointer, &body)).collect::<Map<_, _>>().into();
@@ -122,6 +125,14 @@ mod tests {
         let both = |step: &str| found(step, real.clone(), ours.clone());
         assert!(both("{request: GET /x, only: ['/items/[n=a]'], ignore: [/items/*/w]}").is_empty());
         assert_eq!(both("{request: GET /x, only: ['/items/[n=a]']}"), ["/body/~1items~1[n=a]/0/items/0/w"]);
+    }
+
+    #[test]
+    fn a_list_may_be_said_to_have_no_order() {
+        let both =
+            |step: &str| found(step, answer(200, json!({"a": [1, 2]})), answer(200, json!({"a": [2, 1]})));
+        assert!(both("{request: GET /x, unordered: [/a]}").is_empty());
+        assert_eq!(both("request: GET /x").len(), 2);
     }
 
     #[test]

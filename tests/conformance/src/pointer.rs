@@ -63,6 +63,16 @@ impl Pointer {
         remove(document, &self.0);
     }
 
+    /// Puts the elements of every list that this pointer names into one order.
+    pub fn sort(&self, document: &mut Value) {
+        let places: Vec<String> = self.select(document).into_keys().collect();
+        for place in places {
+            if let Some(Value::Array(list)) = document.pointer_mut(&place) {
+                list.sort_by_cached_key(Value::to_string);
+            }
+        }
+    }
+
     /// Whether a plain pointer is one of the places meant, or lies below one.
     pub fn covers(&self, plain: &str) -> bool {
         let mut segments = plain.split('/').skip(1);
