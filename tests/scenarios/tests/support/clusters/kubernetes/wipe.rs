@@ -1,9 +1,11 @@
 //! Takes everything away that a scenario left in a control plane.
 //!
 //! A namespace that is only deleted is kept for five seconds and more by its controller, which gives other API servers
-//! time to hear of it. There are none here, so what is in it is deleted from here, and it is released at once.
+//! time to hear of it. There are none here, so a namespace is emptied from here first and then deleted and released at
+//! once. Where that was too slow its controller may already be emptying it, and would go on in the next namespace of that
+//! name; then it is the controller that releases it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
@@ -21,13 +23,20 @@ const ROUNDS: usize = 400;
 /// How often before nobody is waited for any more.
 const PATIENT_ROUNDS: usize = 200;
 
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
+
+/// How long after its deletion a namespace's controller surely leaves it alone.
+const LEFT_ALONE: Duration = Duration::from_secs(3);
+
+/// How long it may take to empty and release it.
+const RELEASED: Duration = Duration::from_secs(120);
+
 /// Leaves nodes, definitions and the control plane's own namespaces.
 pub(super) async fn wipe(client: &Client) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let listed = namespaces.list(&ListParams::default()).await.expect("namespaces are listed");
-    let others =
-        listed.items.iter().map(ResourceExt::name_any).filter(|name| !ITS_OWN.contains(&name.as_str()));
-    join_all(others.map(async |name| remove(client, &name).await)).await;
+    let others = listed.items.iter().filter(|one| !ITS_OWN.contains(&one.name_any().as_str()));
+    join_all(others.map(async |namespace| remove(client, namespace).await)).await;
 
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let left = volumes.list(&ListParams::default()).await.expect("volumes are listed");
@@ -41,33 +50,46 @@ pub(super) async fn wipe(client: &Client) {
 }
 
 /// Deletes a namespace with all that is in it.
-async fn remove(client: &Client, namespace: &str) {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let _ = namespaces.delete(namespace, &DeleteParams::default()).await;
+async fn remove(client: &Client, namespace: &Namespace) {
+    let name = &namespace.name_any();
     // Pods first, while what owns them is there: whatever deletes them a second time might hit the next of that name.
     let pods = [resource("", "v1", "Pod", "pods")];
     for kinds in [&pods[..], &kinds()] {
         for round in 0.. {
             let left =
-                kinds.iter().map(async |kind| empty(client, namespace, kind, round >= PATIENT_ROUNDS).await);
+                kinds.iter().map(async |kind| empty(client, name, kind, round >= PATIENT_ROUNDS).await);
             let left: usize = join_all(left).await.into_iter().sum();
             if left == 0 {
                 break;
             }
-            assert!(round < ROUNDS, "namespace {namespace} does not get empty: {left} objects are left");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(round < ROUNDS, "namespace {name} does not get empty: {left} objects are left");
+            tokio::time::sleep(BETWEEN_ROUNDS).await;
         }
     }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let before = Instant::now();
+    // Gone meanwhile is as good.
+    let _ = namespaces.delete(name, &DeleteParams::default()).await;
+    let was_alive = namespace.metadata.deletion_timestamp.is_none();
+    if was_alive && before.elapsed() < LEFT_ALONE {
+        release(&namespaces, name).await;
+    }
+    while namespaces.get_opt(name).await.expect("a namespace is read").is_some() {
+        assert!(before.elapsed() < RELEASED, "namespace {name} is not released by its controller");
+        tokio::time::sleep(BETWEEN_ROUNDS).await;
+    }
+}
+
+async fn release(namespaces: &Api<Namespace>, name: &str) {
     let released = json!({
         "apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace}, "spec": {"finalizers": []},
+        "metadata": {"name": name}, "spec": {"finalizers": []},
     });
-    let answer =
-        namespaces.replace_subresource("finalize", namespace, &PostParams::default(), &released).await;
+    let answer = namespaces.replace_subresource("finalize", name, &PostParams::default(), &released).await;
     match answer {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.is_not_found() => {}
-        Err(error) => panic!("namespace {namespace}: {error}"),
+        Err(error) => panic!("namespace {name}: {error}"),
     }
 }
 
