@@ -88,12 +88,65 @@ pub struct GameStatefulSetSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::integers")]
     pub reserve_orders: Vec<i64>,
+    /// Seconds that a pod has to be ready before it counts as available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count")]
+    pub min_ready_seconds: Option<i64>,
+    /// Which ordinals the set has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordinals: Option<Ordinals>,
+    /// What becomes of the claims of pods that go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim_retention_policy: Option<ClaimRetentionPolicy>,
+    /// Seconds without progress after which an update counts as stuck, and says so in the condition Progressing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count", extend("default" = 600))]
+    pub progress_deadline_seconds: Option<i64>,
     /// Fields that could not be read.
     #[serde(skip)]
     pub malformed: Vec<Malformed>,
 }
 
 lenient!(GameStatefulSetSpec);
+
+/// Which ordinals a set has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ordinals {
+    /// The first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count", extend("default" = 0))]
+    pub start: Option<i64>,
+}
+
+/// What becomes of the claims of pods that go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimRetentionPolicy {
+    /// When the set is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "Retain"))]
+    pub when_deleted: Option<ClaimRetention>,
+    /// When the set is scaled down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "Retain"))]
+    pub when_scaled: Option<ClaimRetention>,
+}
+
+/// What becomes of a claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClaimRetention {
+    /// It stays, and the next pod of that ordinal finds it.
+    #[default]
+    Retain,
+    /// It goes with its pod or set.
+    Delete,
+    /// A word that is none of these.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+schema::words!(ClaimRetention, "Retain", "Delete");
 
 /// In which order pods are created, deleted and updated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +184,32 @@ pub struct UpdateStrategy {
     /// Setting it to false ends a pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+    /// Seconds that the update of one pod may take before it counts as failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count", extend("default" = 600))]
+    pub pod_deadline_seconds: Option<i64>,
+    /// What follows when the update of a pod failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "Pause"))]
+    pub on_pod_deadline: Option<PodDeadlinePolicy>,
 }
+
+/// What follows when the update of a pod takes too long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodDeadlinePolicy {
+    /// No further update begins until somebody acts.
+    #[default]
+    Pause,
+    /// The pod goes back to the revision it came from, and no further update begins.
+    RollbackPod,
+    /// Every pod goes back to the revision it came from.
+    RollbackSet,
+    /// A word that is none of these.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+schema::words!(PodDeadlinePolicy, "Pause", "RollbackPod", "RollbackSet");
 
 /// Kind of update.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +257,26 @@ pub struct InPlaceUpdateStrategy {
     /// Order of the containers when several images change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<InPlacePolicy>,
+    /// Containers that serve no player, such as log shippers: the pod stays in traffic while they restart.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub helper_containers: Vec<String>,
+    /// Pulling of new images before any container is stopped for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_pull: Option<PrePull>,
+}
+
+/// Pulling of images on the nodes that will need them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PrePull {
+    /// Whether images are pulled beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = true))]
+    pub enabled: Option<bool>,
+    /// Nodes that pull at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count", extend("default" = 10))]
+    pub parallelism: Option<i64>,
 }
 
 /// Order of the containers of one pod in an update in place.
@@ -297,6 +395,9 @@ pub struct GameStatefulSetStatus {
     /// Of those, ready ones at updateRevision.
     #[schemars(schema_with = "schema::int32")]
     pub updated_ready_replicas: i64,
+    /// Of those, ones that have been ready for minReadySeconds.
+    #[schemars(schema_with = "schema::int32")]
+    pub available_replicas: i64,
     /// Pods on their way out.
     #[schemars(schema_with = "schema::int32")]
     pub draining_replicas: i64,
@@ -339,12 +440,52 @@ pub struct GameStatefulSetStatus {
     /// Pods whose post-in-place hook runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub post_inplace_hook_condition: Vec<HookCondition>,
+    /// The scale-down under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_down: Option<ScaleDownStatus>,
+    /// What does not move and why, the pods with the longest waits first.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<BlockedBy>,
+    /// How many more than those in blockedBy do not move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::int32")]
+    pub blocked_by_omitted: Option<i64>,
     /// Fields that could not be read.
     #[serde(skip)]
     pub malformed: Vec<Malformed>,
 }
 
 lenient!(GameStatefulSetStatus);
+
+/// A scale-down under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ScaleDownStatus {
+    /// How many pods are to be left.
+    #[schemars(schema_with = "schema::int32")]
+    pub requested: i64,
+    /// Pods that are to go and are still there, at most twenty of them.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<String>,
+    /// Why they are still there.
+    pub reason: String,
+}
+
+/// A pod, or the set, that does not move.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlockedBy {
+    /// The pod; empty for the set as a whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pod: String,
+    /// Why, as one word.
+    pub code: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
 
 /// One reason for a pause.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -17,6 +17,7 @@
 
 pub mod change;
 pub mod family;
+mod gate;
 pub mod identity;
 pub mod inplace;
 pub mod plan;
@@ -37,4 +38,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, Refusal, SetId, Snapshot};
+pub use snapshot::{Claim, HookRun, Node, Refusal, SetId, Snapshot};

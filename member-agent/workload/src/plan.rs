@@ -95,12 +95,61 @@ pub enum Action {
         /// The patch.
         body: Value,
     },
+    /// Strategic merge patch of a pod's sub-resource `resize`.
+    ResizePod {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
     /// Delete a pod.
     DeletePod {
         /// Its name.
         name: ObjectName,
         /// Precondition.
         uid: Uid,
+    },
+    /// Delete a pod without waiting for its node.
+    ForceDeletePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+    },
+    /// Merge patch of a claim.
+    PatchClaim {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
+    /// Create a HookRun.
+    CreateHookRun {
+        /// Its name.
+        name: ObjectName,
+        /// The object.
+        body: Value,
+    },
+    /// Merge patch of a HookRun.
+    PatchHookRun {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
+    },
+    /// Delete a HookRun.
+    DeleteHookRun {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+    },
+    /// Merge patch of the set's metadata.
+    PatchSet {
+        /// Its name.
+        name: ObjectName,
+        /// The patch.
+        body: Value,
     },
 }
 
@@ -118,7 +167,14 @@ impl Action {
             Self::CreatePod { name, .. } => format!("create pod {name}"),
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
+            Self::ResizePod { name, .. } => format!("resize pod {name}"),
             Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
+            Self::PatchClaim { name, .. } => format!("patch claim {name}"),
+            Self::CreateHookRun { name, .. } => format!("create hook run {name}"),
+            Self::PatchHookRun { name, .. } => format!("patch hook run {name}"),
+            Self::DeleteHookRun { name, .. } => format!("delete hook run {name}"),
+            Self::PatchSet { name, .. } => format!("patch set {name}"),
         }
     }
 }

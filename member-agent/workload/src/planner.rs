@@ -26,6 +26,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) family: &'a Family<'a>,
     pub(crate) history: &'a History<'a>,
     pub(crate) now: Timestamp,
+    /// Ordinals below it keep the revision that pods come from.
+    pub(crate) partition: u32,
     mold: &'a Mold<'a>,
     claims: &'a BTreeMap<String, Claim>,
     steps: Vec<Step>,
@@ -54,6 +56,7 @@ impl<'a> Planner<'a> {
             family,
             history,
             now,
+            partition: spec.partition,
             mold,
             claims,
             steps: Vec::new(),
@@ -119,7 +122,9 @@ impl<'a> Planner<'a> {
             Action::CreatePod { name, .. }
             | Action::PatchPod { name, .. }
             | Action::PatchPodStatus { name, .. }
-            | Action::DeletePod { name, .. } => Some(name),
+            | Action::ResizePod { name, .. }
+            | Action::DeletePod { name, .. }
+            | Action::ForceDeletePod { name, .. } => Some(name),
             _ => None,
         };
         if self.steps.len() >= MAX_STEPS {
@@ -154,7 +159,7 @@ impl<'a> Planner<'a> {
         if !updates || self.spec.holds(Scope::Updates) {
             return None;
         }
-        let kept = ordinal < self.spec.partition;
+        let kept = ordinal < self.partition;
         let wanted = if kept { self.history.current } else { self.history.update };
         wanted.filter(|revision| !pod.is_at(&revision.name))
     }
@@ -165,7 +170,7 @@ impl<'a> Planner<'a> {
         if self.spec.strategy == Some(Strategy::OnDelete) || current.name == update.name {
             return update;
         }
-        if ordinal < self.spec.partition {
+        if ordinal < self.partition {
             return current;
         }
         // While updates stand still, a pod below those that were updated comes back as it was. Otherwise it comes back
@@ -294,7 +299,7 @@ impl<'a> Planner<'a> {
                 // As StatefulSet does: while several are down, nothing is taken away that may come back.
                 let message = "is too many and not ready, and so is an earlier pod; that one comes first";
                 self.wait(Some(pod), Code::OrderedReady, message);
-            } else {
+            } else if self.may_delete(pod, Code::ScaleDown) {
                 let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
                 let message = format!("the set has {} pods; {} is too many", family.slots.len(), pod.name);
                 self.step(action, Code::ScaleDown, message);

@@ -55,6 +55,26 @@ codes! {
     UpdateInPlace,
     /// A pod may serve: it is new, or its update is complete or was called off.
     OpenGate,
+    /// Resources of a running pod change.
+    Resize,
+    /// The owners of a claim are to be as the retention policy says.
+    RetainClaim,
+    /// A pod on a node that is lost is removed for good.
+    ForceDelete,
+    /// A pod above replicas serves while others are updated.
+    Surge,
+    /// A short-lived pod pulls an image on a node that will need it.
+    PullImage,
+    /// A pod that pulled an image is not needed any more.
+    RemovePuller,
+    /// A hook is asked.
+    AskHook,
+    /// A hook's answer is not needed any more.
+    EndHook,
+    /// The set is to be drained before it goes, or is drained.
+    DrainFinalizer,
+    /// An update failed, and the pod goes back to the revision it came from.
+    RollBack,
 
     // What is waited for.
     /// The pod was created and does not run or is not ready yet.
@@ -109,6 +129,50 @@ codes! {
     UpdateRefused,
     /// Outdated pods stay below the partition.
     Partition,
+    /// A hook was asked and has not answered.
+    HookPending,
+    /// A hook answered no, or could not be asked.
+    HookDenied,
+    /// The hook's template or an argument of it is missing.
+    HookTemplateMissing,
+    /// The pod has no IP that a hook could be asked at.
+    PodWithoutIp,
+    /// As many hooks are being asked as may be at once.
+    HooksAtLimit,
+    /// A canary step waits for its time.
+    CanaryPause,
+    /// A canary step waits for somebody to resume it.
+    CanaryPaused,
+    /// A canary step's hook has not succeeded.
+    CanaryHook,
+    /// A canary step's pods are not updated and ready yet.
+    CanaryProgress,
+    /// New images are being pulled on the nodes that will need them.
+    ImagePulling,
+    /// The first pod of a revision goes alone until it runs.
+    FirstPod,
+    /// The update of a pod took too long.
+    PodDeadline,
+    /// Other containers of the pod are updated first.
+    ContainerOrder,
+    /// The node has not made the pod's new size real.
+    ResizePending,
+    /// The node cannot give the pod its new size now.
+    ResizeDeferred,
+    /// The node can never give the pod its new size.
+    ResizeInfeasible,
+    /// A quota leaves no room.
+    Quota,
+    /// A claim of the pod is not bound, or cannot be used.
+    ClaimNotReady,
+    /// The claim of the pod still belongs to an earlier pod of its name.
+    ClaimStale,
+    /// The pod's node does not answer.
+    NodeLost,
+    /// The next pods of a new set wait for those before them (scaleStrategy.createBatch).
+    CreateBatch,
+    /// The pod is one of another set that selects it too.
+    OverlappingSelectors,
 }
 
 impl fmt::Display for Code {

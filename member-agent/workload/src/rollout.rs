@@ -90,6 +90,7 @@ impl<'a> Planner<'a> {
             return; // The next pass replaces it.
         }
         match progress(pod, state, self.now) {
+            Progress::Done if !self.after_update(pod) => {}
             Progress::Done if pod.gate != Gate::None => self.open_gate(pod, "runs its new images"),
             Progress::Done => {}
             Progress::Until(until, reason) => self.wait_for(Some(pod), reason, Some(until)),
@@ -138,6 +139,13 @@ impl<'a> Planner<'a> {
                 self.wait_for(Some(pod), full.clone(), None);
                 continue;
             }
+            let allowed = match &in_place {
+                Some(change) => self.may_update(pod, target, change),
+                None => self.may_delete(pod, Code::Recreate),
+            };
+            if !allowed {
+                continue;
+            }
             if !free {
                 left -= 1;
             }
@@ -171,7 +179,7 @@ impl<'a> Planner<'a> {
         if !updates || self.spec.holds(Scope::Updates) {
             return;
         }
-        let partition = self.spec.partition;
+        let partition = self.partition;
         let below = self.family.slots.iter().filter(|slot| slot.ordinal < partition);
         let kept = below.filter_map(|slot| slot.pod).filter(|pod| !pod.deleting && !pod.is_at(&update.name));
         let count = kept.count();

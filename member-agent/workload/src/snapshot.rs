@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_crds::GameStatefulSet;
 use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
+use serde_json::Value;
 
 use crate::pod::Pod;
 use crate::revision::Revision;
@@ -20,8 +21,65 @@ pub struct Snapshot {
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
     pub claims: BTreeMap<String, Claim>,
+    /// The nodes that pods of the set are on, by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// HookRuns that the set controls.
+    pub hook_runs: Vec<Arc<HookRun>>,
+    /// HookTemplates that the set names, as they are, by name.
+    pub hook_templates: BTreeMap<String, Arc<Value>>,
+    /// The other sets of the namespace.
+    pub siblings: Vec<Arc<GameStatefulSet>>,
     /// Writes that the API server refused the last time, so that the status can say so.
     pub refusals: Vec<Refusal>,
+}
+
+impl Snapshot {
+    /// A set around which nothing exists.
+    pub fn of(set: Arc<GameStatefulSet>) -> Self {
+        Self {
+            set,
+            revisions: Vec::new(),
+            pods: Vec::new(),
+            claims: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            hook_runs: Vec::new(),
+            hook_templates: BTreeMap::new(),
+            siblings: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+}
+
+/// A node, cut down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Whether it says that it is ready; none when it says nothing of it.
+    pub ready: Option<bool>,
+    /// Whether its kubelet can hot patch.
+    pub hot_patches: bool,
+}
+
+/// A HookRun, cut down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookRun {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its uid.
+    pub uid: Uid,
+    /// The version that was read.
+    pub resource_version: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// `status.phase`; empty before the first.
+    pub phase: String,
+    /// `status.message`.
+    pub message: String,
+    /// Whether a measurement was begun, after which the game may know of it.
+    pub measured: bool,
+    /// Whether it was told to end.
+    pub terminating: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
 }
 
 /// A write that was refused.

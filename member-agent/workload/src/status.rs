@@ -54,6 +54,7 @@ pub(crate) fn status(
         current_replicas: count(&|pod| is_at(pod, &current)),
         updated_replicas: count(&|pod| is_at(pod, &update)),
         updated_ready_replicas: count(&|pod| is_at(pod, &update) && pod.is_available()),
+        available_replicas: ready,
         draining_replicas: draining as i64,
         // Until a new revision is stored, the last one stays on record.
         current_revision: text(current).or(before.current_revision),
@@ -71,6 +72,9 @@ pub(crate) fn status(
         pre_delete_hook_condition: before.pre_delete_hook_condition,
         pre_inplace_hook_condition: before.pre_inplace_hook_condition,
         post_inplace_hook_condition: before.post_inplace_hook_condition,
+        scale_down: None,
+        blocked_by: Vec::new(),
+        blocked_by_omitted: None,
         malformed: Vec::new(),
     };
     let all_ready = ready == family.slots.len() as i64;

@@ -108,13 +108,20 @@ fn gist(action: &Action, message: &str) -> String {
         Action::CreatePod { name, .. }
         | Action::PatchPod { name, .. }
         | Action::PatchPodStatus { name, .. }
-        | Action::DeletePod { name, .. } => message.replace(name.as_str(), "*"),
+        | Action::ResizePod { name, .. }
+        | Action::DeletePod { name, .. }
+        | Action::ForceDeletePod { name, .. }
+        | Action::PatchClaim { name, .. }
+        | Action::CreateHookRun { name, .. }
+        | Action::PatchHookRun { name, .. }
+        | Action::DeleteHookRun { name, .. } => message.replace(name.as_str(), "*"),
         Action::CreateClaims { claims } => {
             claims.iter().fold(message.to_owned(), |message, (name, _)| message.replace(name, "*"))
         }
-        Action::CreateRevision { .. } | Action::PatchRevision { .. } | Action::DeleteRevision { .. } => {
-            message.to_owned()
-        }
+        Action::CreateRevision { .. }
+        | Action::PatchRevision { .. }
+        | Action::DeleteRevision { .. }
+        | Action::PatchSet { .. } => message.to_owned(),
     }
 }
 

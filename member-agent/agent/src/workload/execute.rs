@@ -121,7 +121,7 @@ impl Executor {
                 self.send::<ControllerRevision>(namespace, name.as_str(), request).await
             }
             Action::DeleteRevision { name, uid } => {
-                self.delete::<ControllerRevision>(namespace, name.as_str(), uid.as_str()).await
+                self.delete::<ControllerRevision>(namespace, name.as_str(), uid.as_str(), None).await
             }
             Action::CreateClaims { claims } => self.create_claims(namespace, claims).await,
             Action::CreatePod { name, claims, body } => {
@@ -145,8 +145,39 @@ impl Executor {
                 );
                 self.send::<CorePod>(namespace, name.as_str(), request).await
             }
+            Action::ResizePod { name, body } => {
+                let request = requests::<CorePod>(namespace).patch_subresource(
+                    "resize",
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Strategic(body),
+                );
+                self.send::<CorePod>(namespace, name.as_str(), request).await
+            }
             Action::DeletePod { name, uid } => {
-                self.delete::<CorePod>(namespace, name.as_str(), uid.as_str()).await
+                self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), None).await
+            }
+            Action::ForceDeletePod { name, uid } => {
+                self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(0)).await
+            }
+            Action::PatchClaim { name, body } => {
+                let request = requests::<PersistentVolumeClaim>(namespace).patch(
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Merge(body),
+                );
+                self.send::<PersistentVolumeClaim>(namespace, name.as_str(), request).await
+            }
+            Action::PatchSet { name, body } => {
+                let request = requests::<GameStatefulSet>(namespace).patch(
+                    name.as_str(),
+                    &patch_params(),
+                    &Patch::Merge(body),
+                );
+                self.send::<GameStatefulSet>(namespace, name.as_str(), request).await
+            }
+            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => {
+                Err(WriteError::Refused("no HookRuns are made yet".to_owned()))
             }
         }
     }
@@ -200,9 +231,17 @@ impl Executor {
         }
     }
 
-    async fn delete<K: Kept>(&self, namespace: &str, name: &str, uid: &str) -> Result<(), WriteError> {
+    /// Deletes an object, which gets `grace` seconds to end, or what its kind usually gets.
+    async fn delete<K: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        grace: Option<u32>,
+    ) -> Result<(), WriteError> {
         let key = Key::new(namespace, name);
         let parameters = DeleteParams {
+            grace_period_seconds: grace,
             preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
             ..DeleteParams::default()
         };
@@ -253,6 +292,16 @@ impl Kept for CorePod {
 
     fn forget(world: &World, key: &Key, uid: &str) {
         world.update(|state| state.pods.found_gone(key, uid));
+    }
+}
+
+impl Kept for GameStatefulSet {
+    fn keep(&self, world: &World, key: &Key, _: Timestamp) {
+        world.update(|state| state.sets.wrote(key, self.clone()));
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.sets.found_gone(key, uid));
     }
 }
 

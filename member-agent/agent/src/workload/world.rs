@@ -187,7 +187,7 @@ impl World {
             }
         }
         let refusals = state.refusals.get(key).cloned().unwrap_or_default();
-        Some(Snapshot { set, revisions, pods, claims, refusals })
+        Some(Snapshot { revisions, pods, claims, refusals, ..Snapshot::of(set) })
     }
 
     /// Remembers what was refused at the last attempt.

@@ -78,12 +78,12 @@ impl World {
         }
         let revision =
             |value: &Value| Revision::read(&serde_json::from_value(value.clone()).unwrap()).unwrap();
+        let set = Arc::new(serde_json::from_value(self.set.clone()).unwrap());
         Snapshot {
-            set: Arc::new(serde_json::from_value(self.set.clone()).unwrap()),
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
-            refusals: Vec::new(),
             claims: self.claims.keys().map(|name| (name.clone(), Claim { deleting: false })).collect(),
+            ..Snapshot::of(set)
         }
     }
 
@@ -167,10 +167,26 @@ impl World {
                 body["status"] = json!({"phase": "Pending"});
                 insert_new(&mut self.pods, name.as_str(), body)
             }
-            Action::PatchPod { name, body } | Action::PatchPodStatus { name, body } => {
+            Action::PatchPod { name, body }
+            | Action::PatchPodStatus { name, body }
+            | Action::ResizePod { name, body } => {
                 let version = self.next_version();
                 patch(self.pods.get_mut(name.as_str())?, body, &version)
             }
+            Action::ForceDeletePod { name, uid } => {
+                let held = self.pods.get(name.as_str())?;
+                (held["metadata"]["uid"] == uid.as_str()).then_some(())?;
+                self.seen.remove(name.as_str());
+                self.pods.remove(name.as_str()).map(drop)
+            }
+            Action::PatchClaim { name, body } => {
+                let version = self.next_version();
+                patch(self.claims.get_mut(name.as_str())?, body, &version)
+            }
+            Action::CreateHookRun { .. }
+            | Action::PatchHookRun { .. }
+            | Action::DeleteHookRun { .. }
+            | Action::PatchSet { .. } => None,
             Action::DeletePod { name, uid } => {
                 let version = self.next_version();
                 let now = self.now;
