@@ -12,11 +12,14 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`reason`] | why, in one vocabulary |
 
 pub mod change;
+mod claims;
 pub mod family;
+mod fill;
 mod gate;
 pub mod identity;
 pub mod inplace;
@@ -26,7 +29,9 @@ pub mod pod;
 pub mod reason;
 pub mod revision;
 mod rollout;
+mod scale;
 pub mod selector;
+mod siblings;
 pub mod snapshot;
 pub mod spec;
 mod status;
