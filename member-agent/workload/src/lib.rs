@@ -12,9 +12,11 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `canary` | an update that goes by steps |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`reason`] | why, in one vocabulary |
 
+mod canary;
 pub mod change;
 pub mod family;
 mod gate;
@@ -34,6 +36,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
+pub use canary::Step as CanaryStep;
 pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};

@@ -8,6 +8,7 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::canary;
 use crate::family::Family;
 use crate::identity::Mold;
 use crate::planner::Planner;
@@ -252,17 +253,20 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         selected: &selected,
         readiness_gate: spec.readiness_gate,
     };
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
     } else {
+        planner.follow(&canary);
         planner.run();
     }
     for refusal in &snapshot.refusals {
         planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
     }
     let (steps, waits) = planner.finish();
-    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    canary.write(&mut status);
     let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use muster_crds::GameStatefulSet;
 use serde_json::Value;
 
+use crate::canary;
 use crate::selector::Selector;
 use crate::template;
 use read::Reader;
@@ -43,8 +44,10 @@ pub struct Spec {
     pub ordered: bool,
     /// How a changed template reaches the pods; none if that cannot be told.
     pub strategy: Option<Strategy>,
-    /// Ordinals below it keep the old revision.
+    /// Ordinals below it keep the old revision, where no canary says otherwise.
     pub partition: u32,
+    /// The steps of an update; none if they cannot be told.
+    pub canary: Option<Vec<canary::Step>>,
     /// Most pods that may be unavailable through us; 0 only if that cannot be told.
     pub budget: usize,
     /// How long a pod leaves traffic before its images change.
@@ -128,6 +131,7 @@ impl Spec {
             labels,
             ordered,
             partition: reader.partition(bounds.partition.as_ref(), count),
+            canary: reader.canary(&strategy, count),
             budget: reader.budget(bounds.max_unavailable.as_ref(), count, ordered),
             grace: reader.grace(&strategy),
             paused: strategy.paused == Some(true),

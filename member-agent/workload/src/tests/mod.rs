@@ -1,5 +1,7 @@
 //! Whole plans against a small simulation of an API server and its kubelets.
 
+mod canary;
+mod canary_hooks;
 mod golden;
 mod inplace;
 mod properties;
