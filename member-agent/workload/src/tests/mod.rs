@@ -5,5 +5,6 @@ mod canary_hooks;
 mod golden;
 mod inplace;
 mod properties;
+mod revisions;
 mod rollouts;
 mod simulator;
