@@ -234,7 +234,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     spec.problems.append(&mut family.problems);
     let members: Vec<&crate::pod::Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
-    let mut history = if deleting || spec.holds(Scope::Everything) {
+    let held = deleting || spec.holds(Scope::Everything);
+    let mut history = if held {
         History::on_record(&id, &recorded, revisions, &members)
     } else {
         History::of(&id, &spec, &recorded, revisions, &members)
@@ -242,6 +243,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
 
     if !spec.holds(Scope::Scaling) {
         history.complete(&family);
+    }
+    if !held {
+        history.trim(&spec, &members);
     }
 
     let selector = set.spec.selector.as_ref();
@@ -267,7 +271,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     let (steps, waits) = planner.finish();
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     canary.write(&mut status);
-    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
+    let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });

@@ -29,6 +29,9 @@ use crate::spec::{Scope, Spec, Strategy};
 use hook::{Hooks, Verdict};
 pub use steps::Step;
 
+/// After so long, what a plan says is in the status.
+const ON_RECORD: SignedDuration = SignedDuration::from_millis(200);
+
 /// Where the canary of a set stands.
 #[derive(Debug)]
 pub(crate) struct Canary {
@@ -38,6 +41,8 @@ pub(crate) struct Canary {
     pub(crate) steps: Vec<PlanStep>,
     /// Why it is not further.
     pub(crate) waits: Vec<Wait>,
+    /// When to look again, though nothing is waited for.
+    pub(crate) recheck: Option<Timestamp>,
     record: Record,
 }
 
@@ -61,7 +66,7 @@ impl Canary {
     }
 
     fn still(partition: u32, record: Record) -> Self {
-        Self { partition, steps: Vec::new(), waits: Vec::new(), record }
+        Self { partition, steps: Vec::new(), waits: Vec::new(), recheck: None, record }
     }
 }
 
@@ -130,17 +135,20 @@ pub(crate) fn advance(
         complete = update.name.to_string();
     }
     let record = Record {
-        pauses: run.pauses,
+        pauses: run.pauses.clone(),
         index: i64::try_from(run.index).ok(),
         hash: Some(hash.clone()),
         canary: Some(CanaryStatus {
             revision: Some(complete),
-            current_step_hook_run: run.hook_run,
+            current_step_hook_run: run.hook_run.clone(),
             pause_start_time: None,
         }),
     };
     let partition = partition_at(steps, run.index).min(reached(family, history));
-    Canary { partition, steps: run.writes, waits: run.waits, record }
+    // What follows from a step that is done is only written when that is on record.
+    let recheck = (record.index != before.index && run.resume_annotation().is_some())
+        .then(|| crate::inplace::later(now, ON_RECORD));
+    Canary { partition, steps: run.writes, waits: run.waits, recheck, record }
 }
 
 /// The steps as they are written.
