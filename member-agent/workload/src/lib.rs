@@ -13,8 +13,10 @@
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
 //! | [`plan`](mod@plan) | the steps and waits |
+//! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
 
+pub mod blocked;
 pub mod change;
 pub mod family;
 mod gate;

@@ -1,5 +1,6 @@
 //! Whole plans against a small simulation of an API server and its kubelets.
 
+mod blocked;
 mod golden;
 mod inplace;
 mod properties;
