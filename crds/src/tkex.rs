@@ -1,4 +1,6 @@
-//! Group `tkex.tencent.com/v1alpha1`: GameStatefulSet.
+//! Group `tkex.tencent.com/v1alpha1`: GameStatefulSet, HookTemplate and HookRun.
+
+pub mod hook;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::CustomResource;
@@ -337,9 +339,13 @@ pub struct HookStrategy {
     /// What is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookStep>,
-    /// Asks again, once, where the hook did not succeed.
+    /// Asks again, once for each change to true, where the hook did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<bool>,
+    /// Most pods of the set that are asked at once. Without it: as many as an update may make unavailable, and 100 before deletions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count")]
+    pub max_concurrent_hooks: Option<i64>,
 }
 
 /// A HookTemplate and its arguments.

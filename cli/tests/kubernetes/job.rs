@@ -29,7 +29,7 @@ const HUB_UNSEEN: [&str; 3] = [
 ];
 
 /// The same for agents.
-const AGENT_UNSEEN: [&str; 10] = [
+const AGENT_UNSEEN: [&str; 21] = [
     // Only when more revisions are kept than the history may have.
     "delete controllerrevisions",
     // Before pods that nobody owns are adopted.
@@ -45,6 +45,19 @@ const AGENT_UNSEEN: [&str; 10] = [
     // Sets of the job have no claims, and an event is counted up only where it repeats.
     "create persistentvolumeclaims",
     "patch events",
+    // Hooks are asked only where something answers them.
+    "get hookruns",
+    "list hookruns",
+    "watch hookruns",
+    "create hookruns",
+    "patch hookruns",
+    "delete hookruns",
+    "get hooktemplates",
+    "list hooktemplates",
+    "watch hooktemplates",
+    // And then sets are drained, in the time that their namespace leaves.
+    "list namespaces",
+    "watch namespaces",
 ];
 
 /// Hub and agents over control planes.
@@ -150,7 +163,9 @@ impl Run {
         for (_, context) in MEMBERS {
             delete(context, &["-f", "deploy/agent/rbac.yaml", "-f", "deploy/agent/namespace.yaml"]);
             delete(context, &["namespace", GAMES]);
-            delete(context, &["customresourcedefinition", "gamestatefulsets.tkex.tencent.com"]);
+            for kind in ["gamestatefulsets", "hooktemplates", "hookruns"] {
+                delete(context, &["customresourcedefinition", &format!("{kind}.tkex.tencent.com")]);
+            }
         }
     }
 }
