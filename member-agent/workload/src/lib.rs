@@ -14,8 +14,10 @@
 //! | [`inplace`] | an update of a running pod |
 //! | `canary` | an update that goes by steps |
 //! | [`plan`](mod@plan) | the steps and waits |
+//! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
 
+pub mod blocked;
 mod canary;
 pub mod change;
 pub mod family;

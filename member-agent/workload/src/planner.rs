@@ -128,20 +128,11 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, step: Step) {
-        let pod = match &step.action {
-            Action::CreatePod { name, .. }
-            | Action::PatchPod { name, .. }
-            | Action::PatchPodStatus { name, .. }
-            | Action::ResizePod { name, .. }
-            | Action::DeletePod { name, .. }
-            | Action::ForceDeletePod { name, .. } => Some(name),
-            _ => None,
-        };
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
         }
-        self.touched.extend(pod.cloned());
+        self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);
     }
 

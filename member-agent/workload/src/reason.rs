@@ -177,6 +177,34 @@ codes! {
     OverlappingSelectors,
 }
 
+impl Code {
+    /// Whether what is waited for will not come by itself: somebody has to see to it, and hears of it by an event. The
+    /// others pass, or are as somebody wants them to be.
+    pub fn needs_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::Unschedulable
+                | Self::ImagePull
+                | Self::CrashLoop
+                | Self::ContainerNotRunning
+                | Self::CannotUpdateInPlace
+                | Self::RevisionMissing
+                | Self::NameTaken
+                | Self::WriteRefused
+                | Self::InvalidSpec
+                | Self::UpdateRefused
+                | Self::HookDenied
+                | Self::HookTemplateMissing
+                | Self::PodDeadline
+                | Self::ResizeInfeasible
+                | Self::Quota
+                | Self::ClaimNotReady
+                | Self::NodeLost
+                | Self::OverlappingSelectors
+        )
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -164,6 +164,10 @@ impl<'a> History<'a> {
                 self.update = Some(newest);
                 return;
             }
+            if !spec.is_runnable() {
+                self.update = Some(newest);
+                return;
+            }
             // Without pods there is nothing that an update strategy could protect.
             if !pods.is_empty() {
                 self.refused = refused_field(spec, newest);
@@ -172,6 +176,9 @@ impl<'a> History<'a> {
                     return;
                 }
             }
+        }
+        if !spec.is_runnable() {
+            return;
         }
         let number = newest.map_or(1, |newest| newest.number.saturating_add(1));
         let same = |revision: &&&Revision| revision.meaning == spec.meaning;

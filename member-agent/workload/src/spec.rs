@@ -1,5 +1,6 @@
 //! What a set asks for, with defaults filled in, and what about it cannot be acted on.
 
+mod check;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -95,11 +96,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What stands still because of a problem, each including the one before. All else goes on.
+/// What stands still because of a problem. All else goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Nothing: the field is left out of account.
     Nothing,
+    /// The template is not followed: pods stay on the last one that was accepted.
+    Template,
     /// No update begins.
     Updates,
     /// No pod is added or taken away; those that fail are replaced.
@@ -122,7 +125,7 @@ impl Spec {
         let strategy = written.update_strategy.clone().unwrap_or_default();
         let bounds = strategy.rolling_update.clone().unwrap_or_default();
         let count = replicas.unwrap_or_default();
-        Self {
+        let mut spec = Self {
             replicas,
             reserved: reader.reserved(written),
             selector,
@@ -140,9 +143,18 @@ impl Spec {
             strategy: reader.strategy(&strategy),
             problems: {
                 reader.not_carried_out(written, &strategy);
+                reader.helpers(&strategy, &written.template);
+                reader.values(written, &strategy);
                 reader.problems
             },
-        }
+        };
+        spec.check_partition(bounds.partition.is_some());
+        spec
+    }
+
+    /// Whether pods can be made from the template.
+    pub fn is_runnable(&self) -> bool {
+        !self.problems.iter().any(|problem| problem.scope == Scope::Template)
     }
 
     /// Whether something of this scope or a wider one stands still.

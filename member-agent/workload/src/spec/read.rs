@@ -121,10 +121,7 @@ impl Reader {
     pub(super) fn template(&mut self, spec: &GameStatefulSetSpec) -> (Value, BTreeMap<String, String>) {
         let mut template = spec.template.clone();
         template::drop_nulls(&mut template);
-        let containers = template["spec"]["containers"].as_array().map_or(0, Vec::len);
-        if containers == 0 && !self.is_malformed("spec.template") {
-            self.problem(Scope::Everything, "spec.template.spec.containers", "names no container");
-        }
+        self.runnable(spec, &template);
         (template.clone(), labels_of(&template))
     }
 
