@@ -15,12 +15,11 @@ use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
 use muster_runtime::Clock;
 use muster_runtime::watch::Key;
-use muster_workload::{Action, Code, Pod, Revision, Step};
+use muster_workload::{Action, Claim, Code, Pod, Revision, Step};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::observe::slim_claim;
 use super::world::World;
 
 /// How many requests for one set are under way at once. It begins with one and may have one more for each that was
@@ -338,7 +337,7 @@ impl Kept for ControllerRevision {
 
 impl Kept for PersistentVolumeClaim {
     fn keep(&self, world: &World, key: &Key, _: Timestamp) {
-        let Some(claim) = slim_claim(self) else { return };
+        let claim = Claim::read(&self.metadata);
         world.update(|state| state.claims.wrote(key, claim));
     }
 

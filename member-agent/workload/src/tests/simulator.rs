@@ -82,7 +82,11 @@ impl World {
         Snapshot {
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
-            claims: self.claims.keys().map(|name| (name.clone(), Claim { deleting: false })).collect(),
+            claims: self
+                .claims
+                .iter()
+                .map(|(name, claim)| (name.clone(), Arc::new(read_claim(claim))))
+                .collect(),
             ..Snapshot::of(set)
         }
     }
@@ -449,4 +453,8 @@ fn merge(into: &mut Value, patch: &Value) {
             _ => merge(into.entry(name.clone()).or_insert(Value::Null), member),
         }
     }
+}
+
+fn read_claim(claim: &Value) -> Claim {
+    Claim::read(&serde_json::from_value(claim["metadata"].clone()).unwrap())
 }
