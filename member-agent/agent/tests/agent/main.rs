@@ -7,6 +7,7 @@ mod definitions;
 mod kubelet;
 mod link;
 mod mirror;
+mod original;
 mod ownership;
 mod reasons;
 mod view;
