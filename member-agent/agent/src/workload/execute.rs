@@ -201,10 +201,14 @@ impl Executor {
             Err(WriteError::Outdated(message)) => {
                 // It exists, and the watch has not told of it yet.
                 let request = requests::<K>(namespace).get(name, &kube::api::GetParams::default());
-                match self.send::<K>(namespace, name, request).await {
-                    Ok(()) => Err(WriteError::Outdated(message)),
-                    Err(error) => Err(error),
+                let request = request.map_err(|error| WriteError::Refused(error.to_string()))?;
+                match self.client.request::<K>(request).await {
+                    Ok(object) => object.found(&self.world, &Key::new(namespace, name), self.clock.now()),
+                    // It is gone again.
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(sort(error)),
                 }
+                Err(WriteError::Outdated(message))
             }
             result => result,
         }
@@ -270,6 +274,11 @@ trait Kept: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::De
     /// Takes the object that a write returned.
     fn keep(&self, world: &World, key: &Key, now: Timestamp);
 
+    /// Takes the object that was there when it was asked for.
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        self.keep(world, key, now);
+    }
+
     /// The object of this uid is gone.
     fn forget(world: &World, key: &Key, uid: &str);
 
@@ -288,6 +297,11 @@ impl Kept for CorePod {
             let pod = state.remember(key, pod, now);
             state.pods.wrote(key, pod);
         });
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.pods.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {
@@ -311,6 +325,11 @@ impl Kept for ControllerRevision {
         world.update(|state| state.revisions.wrote(key, revision));
     }
 
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.revisions.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
+    }
+
     fn forget(world: &World, key: &Key, uid: &str) {
         world.update(|state| state.revisions.found_gone(key, uid));
     }
@@ -320,6 +339,11 @@ impl Kept for PersistentVolumeClaim {
     fn keep(&self, world: &World, key: &Key, _: Timestamp) {
         let Some(claim) = slim_claim(self) else { return };
         world.update(|state| state.claims.wrote(key, claim));
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.claims.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {
