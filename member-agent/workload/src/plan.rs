@@ -109,6 +109,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -168,7 +177,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),

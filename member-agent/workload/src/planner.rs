@@ -124,6 +124,7 @@ impl<'a> Planner<'a> {
             | Action::PatchPodStatus { name, .. }
             | Action::ResizePod { name, .. }
             | Action::DeletePod { name, .. }
+            | Action::ReplacePod { name, .. }
             | Action::ForceDeletePod { name, .. } => Some(name),
             _ => None,
         };

@@ -157,6 +157,9 @@ impl Executor {
             Action::DeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), None).await
             }
+            Action::ReplacePod { name, uid, version } => {
+                self.delete_at::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(version), None).await
+            }
             Action::ForceDeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(0)).await
             }
@@ -243,10 +246,25 @@ impl Executor {
         uid: &str,
         grace: Option<u32>,
     ) -> Result<(), WriteError> {
+        self.delete_at::<K>(namespace, name, uid, None, grace).await
+    }
+
+    /// Deletes an object, which must still be at this version, if one is given.
+    async fn delete_at<K: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        version: Option<&String>,
+        grace: Option<u32>,
+    ) -> Result<(), WriteError> {
         let key = Key::new(namespace, name);
         let parameters = DeleteParams {
             grace_period_seconds: grace,
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: version.cloned(),
+            }),
             ..DeleteParams::default()
         };
         let request = requests::<K>(namespace)

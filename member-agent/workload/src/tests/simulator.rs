@@ -187,16 +187,23 @@ impl World {
             | Action::PatchHookRun { .. }
             | Action::DeleteHookRun { .. }
             | Action::PatchSet { .. } => None,
-            Action::DeletePod { name, uid } => {
-                let version = self.next_version();
-                let now = self.now;
-                let pod = self.pods.get_mut(name.as_str())?;
-                (pod["metadata"]["uid"] == uid.as_str()).then_some(())?;
-                pod["metadata"]["deletionTimestamp"] = json!(now);
-                pod["metadata"]["resourceVersion"] = json!(version);
-                Some(())
+            Action::ReplacePod { name, uid, version } => {
+                let held = self.pods.get(name.as_str())?;
+                (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
+                self.begin_deletion(name.as_str(), uid.as_str())
             }
+            Action::DeletePod { name, uid } => self.begin_deletion(name.as_str(), uid.as_str()),
         }
+    }
+
+    fn begin_deletion(&mut self, name: &str, uid: &str) -> Option<()> {
+        let version = self.next_version();
+        let now = self.now;
+        let pod = self.pods.get_mut(name)?;
+        (pod["metadata"]["uid"] == uid).then_some(())?;
+        pod["metadata"]["deletionTimestamp"] = json!(now);
+        pod["metadata"]["resourceVersion"] = json!(version);
+        Some(())
     }
 
     fn create_claims(&mut self, claims: &[(String, Value)]) -> Option<()> {
