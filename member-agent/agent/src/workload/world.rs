@@ -253,11 +253,12 @@ fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
 
 impl State {
     /// A pod as the watch or a write shows it, with what is remembered of it: since when its kubelet has been seen at the
-    /// generation it reports.
+    /// generation it reports, and since when its gate has been seen closed.
     pub(super) fn remember(&self, key: &Key, mut pod: Pod, seen: Timestamp) -> Pod {
         let before = self.pods.get(key).filter(|before| before.uid == pod.uid);
         let same = before.filter(|before| before.observed_generation == pod.observed_generation);
         pod.observed_since = same.map_or(seen, |before| before.observed_since);
+        pod.gate = pod.gate.remembering(before.map(|before| &before.gate), seen);
         pod
     }
 }

@@ -140,6 +140,8 @@ impl World {
         let done = self.try_apply(step).is_some();
         if done {
             self.writes.push(format!("{} {}", step.action.title(), step.reason.code));
+            // What a write returns is seen at once.
+            self.snapshot();
         }
         done
     }
