@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
 use serde_json::json;
 
+use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::family::{Family, Slot};
 use crate::identity::{Mold, required_labels};
@@ -67,6 +68,15 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Updates go as far as the canary has come.
+    pub(crate) fn follow(&mut self, canary: &Canary) {
+        self.partition = canary.partition;
+        self.waits.extend(canary.waits.iter().cloned());
+        for step in &canary.steps {
+            self.push(step.clone());
+        }
+    }
+
     /// All passes.
     pub(crate) fn run(&mut self) {
         for problem in &self.spec.problems {
@@ -118,21 +128,11 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, step: Step) {
-        let pod = match &step.action {
-            Action::CreatePod { name, .. }
-            | Action::PatchPod { name, .. }
-            | Action::PatchPodStatus { name, .. }
-            | Action::ResizePod { name, .. }
-            | Action::DeletePod { name, .. }
-            | Action::ReplacePod { name, .. }
-            | Action::ForceDeletePod { name, .. } => Some(name),
-            _ => None,
-        };
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
         }
-        self.touched.extend(pod.cloned());
+        self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);
     }
 

@@ -9,6 +9,7 @@ mod kubelet;
 mod link;
 mod mirror;
 mod ownership;
+mod reasons;
 mod view;
 mod workload;
 mod world;

@@ -185,10 +185,11 @@ impl World {
                 let version = self.next_version();
                 patch(self.claims.get_mut(name.as_str())?, body, &version)
             }
-            Action::CreateHookRun { .. }
-            | Action::PatchHookRun { .. }
-            | Action::DeleteHookRun { .. }
-            | Action::PatchSet { .. } => None,
+            Action::PatchSet { body, .. } => {
+                merge(&mut self.set, body);
+                Some(())
+            }
+            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
             Action::ReplacePod { name, uid, version } => {
                 let held = self.pods.get(name.as_str())?;
                 (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
