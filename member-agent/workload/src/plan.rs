@@ -116,6 +116,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -169,6 +178,7 @@ impl Action {
             | Self::PatchPodStatus { name, .. }
             | Self::ResizePod { name, .. }
             | Self::DeletePod { name, .. }
+            | Self::ReplacePod { name, .. }
             | Self::ForceDeletePod { name, .. } => Some(name),
             _ => None,
         }
@@ -188,7 +198,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),

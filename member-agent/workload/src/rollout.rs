@@ -157,7 +157,9 @@ impl<'a> Planner<'a> {
             if let Some(change) = in_place {
                 self.begin_in_place(pod, target, change);
             } else {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+                // One that became ready meanwhile does not cost nothing.
+                let version = pod.resource_version.clone();
+                let action = Action::ReplacePod { name: pod.name.clone(), uid: pod.uid.clone(), version };
                 let message = format!("pod {} comes back with revision {}", pod.name, target.name);
                 self.step(action, Code::Recreate, message);
             }
