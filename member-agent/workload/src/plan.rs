@@ -1,5 +1,6 @@
 //! From a snapshot to a plan: what to write now, what to wait for, and what to say about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::canary;
 use crate::family::Family;
 use crate::identity::Mold;
 use crate::planner::Planner;
+use crate::pod::Pod;
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Recorded};
-use crate::snapshot::{SetId, Snapshot};
+use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
 use crate::{claims, scale, siblings, status};
 
@@ -32,6 +35,10 @@ pub struct Plan {
     pub status: GameStatefulSetStatus,
     /// When time alone may change the plan.
     pub recheck_after: Option<Duration>,
+    /// How many pods of the set may be unavailable in an update.
+    pub budget: usize,
+    /// How many are.
+    pub unavailable: usize,
 }
 
 /// One write and what it is for.
@@ -109,6 +116,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -154,6 +170,20 @@ pub enum Action {
 }
 
 impl Action {
+    /// The pod that is written, if it is one.
+    pub fn pod(&self) -> Option<&ObjectName> {
+        match self {
+            Self::CreatePod { name, .. }
+            | Self::PatchPod { name, .. }
+            | Self::PatchPodStatus { name, .. }
+            | Self::ResizePod { name, .. }
+            | Self::DeletePod { name, .. }
+            | Self::ReplacePod { name, .. }
+            | Self::ForceDeletePod { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Verb and object, as in `create pod game-3`.
     pub fn title(&self) -> String {
         match self {
@@ -168,7 +198,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),
@@ -232,9 +262,10 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     spec.problems.extend(siblings::overlap(snapshot, &spec));
     let mut family = Family::sort(&id, &spec, snapshot);
     spec.problems.append(&mut family.problems);
-    let members: Vec<&crate::pod::Pod> = family.members().collect();
+    let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
-    let mut history = if deleting || spec.holds(Scope::Everything) {
+    let held = deleting || spec.holds(Scope::Everything);
+    let mut history = if held {
         History::on_record(&id, &recorded, revisions, &members)
     } else {
         History::of(&id, &spec, &recorded, revisions, &members)
@@ -243,9 +274,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !spec.holds(Scope::Scaling) {
         history.complete(&family);
     }
-    if !deleting {
-        scale::surge(&mut family, &spec, &history, now);
-        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    if !held {
+        history.trim(&spec, &members);
     }
 
     let selector = set.spec.selector.as_ref();
@@ -258,23 +288,40 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         readiness_gate: spec.readiness_gate,
         claim_owners: claims::owners_of_new(&id, spec.retention),
     };
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
         planner.retain_all_claims();
     } else {
+        planner.follow(&canary);
         planner.run();
     }
-    for refusal in &snapshot.refusals {
-        planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
-    }
-    let (steps, waits) = planner.finish();
-    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
-    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+    let (steps, mut waits) = planner.finish();
+    waits.extend(refused(&snapshot.refusals, &steps));
+    let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    canary.write(&mut status);
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
+    let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });
-    Ok(Plan { steps, waits, status, recheck_after })
+    let unavailable = family.slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_available)).count();
+    Ok(Plan { steps, waits, status, recheck_after, budget: spec.budget, unavailable })
+}
+
+/// The refusals that are still met: of writes that are still to be made.
+fn refused(refusals: &[Refusal], steps: &[Step]) -> Vec<Wait> {
+    if refusals.is_empty() {
+        return Vec::new();
+    }
+    let titles: BTreeSet<String> = steps.iter().map(|step| step.action.title()).collect();
+    let met = refusals.iter().filter(|refusal| titles.contains(&refusal.write));
+    met.map(|refusal| Wait { pod: refusal.pod.clone(), reason: refusal.reason(), until: None }).collect()
 }
 
 fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
 
+use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::family::Family;
 use crate::identity::Mold;
@@ -68,6 +69,15 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Updates go as far as the canary has come.
+    pub(crate) fn follow(&mut self, canary: &Canary) {
+        self.partition = canary.partition;
+        self.waits.extend(canary.waits.iter().cloned());
+        for step in &canary.steps {
+            self.push(step.clone());
+        }
+    }
+
     /// All passes.
     pub(crate) fn run(&mut self) {
         for problem in &self.spec.problems {
@@ -124,20 +134,11 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, step: Step) {
-        let pod = match &step.action {
-            Action::CreatePod { name, .. }
-            | Action::PatchPod { name, .. }
-            | Action::PatchPodStatus { name, .. }
-            | Action::ResizePod { name, .. }
-            | Action::DeletePod { name, .. }
-            | Action::ForceDeletePod { name, .. } => Some(name),
-            _ => None,
-        };
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
         }
-        self.touched.extend(pod.cloned());
+        self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);
     }
 
@@ -160,7 +161,7 @@ impl<'a> Planner<'a> {
 
     /// Whether the partition keeps an ordinal of the set from updates.
     pub(crate) fn is_below_partition(&self, ordinal: u32) -> bool {
-        self.family.rank(ordinal) < self.partition as usize
+        self.spec.offset(ordinal) < self.partition
     }
 
     /// Whether this plan writes the pod already.

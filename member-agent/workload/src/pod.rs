@@ -179,15 +179,16 @@ pub enum ContainerState {
 
 impl Pod {
     /// Reads a pod as it arrives at `seen`. `before` is what was known of it: it remembers since when the kubelet has
-    /// been seen at the generation it reports.
+    /// been seen at the generation it reports, and since when its gate has been seen closed.
     pub fn read(pod: &core::Pod, seen: Timestamp, before: Option<&Self>) -> Result<Self, NameError> {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref();
         let status = pod.status.as_ref();
         let uid = Uid::new(meta.uid.as_deref().unwrap_or_default())?;
         let observed_generation = status.and_then(|status| status.observed_generation);
-        let observed_since = before
-            .filter(|before| before.uid == uid && before.observed_generation == observed_generation)
+        let known = before.filter(|before| before.uid == uid);
+        let observed_since = known
+            .filter(|before| before.observed_generation == observed_generation)
             .map_or(seen, |before| before.observed_since);
         let annotation = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
         let condition = |type_: &str| {
@@ -228,7 +229,8 @@ impl Pod {
             phase: phase(status.and_then(|status| status.phase.as_deref())),
             unschedulable: unscheduled.map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             ready: ready.map(|ready| Since(ready.last_transition_time.as_ref().map(|time| time.0))),
-            gate: gate(spec, condition(INPLACE_UPDATE_READY)),
+            gate: gate(spec, condition(INPLACE_UPDATE_READY))
+                .remembering(known.map(|before| &before.gate), seen),
             // What does not parse was not written by us and says nothing.
             state: annotation(keys::INPLACE_STATE).and_then(|text| serde_json::from_str(text).ok()),
             grace_note: annotation(keys::INPLACE_GRACE).and_then(|text| serde_json::from_str(text).ok()),
@@ -260,6 +262,20 @@ impl Pod {
     /// Whether it runs, is ready and is here to stay.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Running && self.ready.is_some() && !self.deleting
+    }
+}
+
+impl Gate {
+    /// The gate as it is seen now, with what was known of it. The time on a closed gate is when its closing was planned;
+    /// who saw it open later than that knows better.
+    pub fn remembering(self, before: Option<&Self>, seen: Timestamp) -> Self {
+        let Self::Closed { since, closing } = self else { return self };
+        let since = match before {
+            None => since,
+            Some(Self::Closed { since: known, closing: of }) if *of == closing => since.max(*known),
+            Some(_) => since.map(|since| since.max(seen)),
+        };
+        Self::Closed { since, closing }
     }
 }
 

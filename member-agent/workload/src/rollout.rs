@@ -157,7 +157,9 @@ impl<'a> Planner<'a> {
             if let Some(change) = in_place {
                 self.begin_in_place(pod, target, change);
             } else {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+                // One that became ready meanwhile does not cost nothing.
+                let version = pod.resource_version.clone();
+                let action = Action::ReplacePod { name: pod.name.clone(), uid: pod.uid.clone(), version };
                 let message = format!("pod {} comes back with revision {}", pod.name, target.name);
                 self.step(action, Code::Recreate, message);
             }
@@ -184,7 +186,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let partition = self.partition;
-        let below = self.family.slots.iter().take(partition as usize);
+        let below = self.family.slots.iter().filter(|slot| self.is_below_partition(slot.ordinal));
         let kept = below.filter_map(|slot| slot.pod).filter(|pod| !pod.deleting && !pod.is_at(&update.name));
         let count = kept.count();
         if count > 0 {

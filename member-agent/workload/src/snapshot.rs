@@ -9,6 +9,7 @@ use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
 use serde_json::Value;
 
 use crate::pod::Pod;
+use crate::reason::{Code, Reason};
 use crate::revision::Revision;
 
 /// One set and what exists around it, at one moment.
@@ -51,6 +52,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Whether the set is being deleted.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.set.metadata.deletion_timestamp.is_some()
+    }
+}
+
 /// A node, cut down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -83,13 +91,46 @@ pub struct HookRun {
     pub deleting: bool,
 }
 
+impl HookRun {
+    /// Whether it has answered.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.phase.as_str(), "" | "Pending" | "Running")
+    }
+}
+
 /// A write that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Verb and object, as in `create pod game-3`.
     pub write: String,
+    /// The pod that was to be written, if it was one.
+    pub pod: Option<ObjectName>,
+    /// The claim of the pod that was refused, if it was that.
+    pub claim: Option<String>,
     /// Why, in the API server's words.
     pub message: String,
+}
+
+impl Refusal {
+    /// Which kind of refusal.
+    pub fn reason(&self) -> Reason {
+        let Self { write, claim, message, .. } = self;
+        // As the quota admission of Kubernetes says it; there is no field that tells.
+        let code = if message.contains("exceeded quota") {
+            Code::Quota
+        } else if claim.is_some() {
+            Code::ClaimNotReady
+        } else {
+            Code::WriteRefused
+        };
+        Reason::new(
+            code,
+            match claim {
+                Some(claim) => format!("{write}: claim {claim}: {message}"),
+                None => format!("{write}: {message}"),
+            },
+        )
+    }
 }
 
 /// A PersistentVolumeClaim.

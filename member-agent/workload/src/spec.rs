@@ -1,5 +1,6 @@
 //! What a set asks for, with defaults filled in, and what about it cannot be acted on.
 
+mod check;
 mod read;
 mod scale;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use muster_crds::GameStatefulSet;
 use serde_json::Value;
 
+use crate::canary;
 use crate::pod::Pod;
 use crate::selector::Selector;
 use crate::template;
@@ -58,8 +60,10 @@ pub struct Spec {
     pub ordered: bool,
     /// How a changed template reaches the pods; none if that cannot be told.
     pub strategy: Option<Strategy>,
-    /// So many of the first ordinals keep the old revision.
+    /// Ordinals less than this far from the first one keep the old revision, where no canary says otherwise.
     pub partition: u32,
+    /// The steps of an update; none if they cannot be told.
+    pub canary: Option<Vec<canary::Step>>,
     /// Most pods that may be unavailable through us; 0 only if that cannot be told.
     pub budget: usize,
     /// How long a pod leaves traffic before its images change.
@@ -107,11 +111,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What stands still because of a problem, each including the one before. All else goes on.
+/// What stands still because of a problem. All else goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Nothing: the field is left out of account.
     Nothing,
+    /// The template is not followed: pods stay on the last one that was accepted.
+    Template,
     /// No update begins.
     Updates,
     /// No pod is added or taken away; those that fail are replaced.
@@ -134,7 +140,7 @@ impl Spec {
         let strategy = written.update_strategy.clone().unwrap_or_default();
         let bounds = strategy.rolling_update.clone().unwrap_or_default();
         let count = replicas.unwrap_or_default();
-        Self {
+        let mut spec = Self {
             replicas,
             reserved: reader.reserved(written),
             start: reader.start(written),
@@ -149,6 +155,7 @@ impl Spec {
             labels,
             ordered,
             partition: reader.partition(bounds.partition.as_ref(), count),
+            canary: reader.canary(&strategy, count),
             budget: reader.budget(bounds.max_unavailable.as_ref(), count, ordered),
             grace: reader.grace(&strategy),
             paused: strategy.paused == Some(true),
@@ -157,9 +164,24 @@ impl Spec {
             strategy: reader.strategy(&strategy),
             problems: {
                 reader.not_carried_out(&strategy);
+                reader.helpers(&strategy, &written.template);
+                reader.values(written, &strategy);
                 reader.problems
             },
-        }
+        };
+        spec.check_partition(bounds.partition.is_some());
+        spec
+    }
+
+    /// Whether pods can be made from the template.
+    pub fn is_runnable(&self) -> bool {
+        !self.problems.iter().any(|problem| problem.scope == Scope::Template)
+    }
+
+    /// How far an ordinal is from the first one. Partitions count from there, as StatefulSet's do; reserved ordinals
+    /// count too, as they do for bk-bcs.
+    pub fn offset(&self, ordinal: u32) -> u32 {
+        ordinal.saturating_sub(self.start.unwrap_or_default())
     }
 
     /// Whether something of this scope or a wider one stands still.

@@ -174,6 +174,8 @@ fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<G
                 world.update(|state| state.sets.saw_gone(&key, uid));
                 world.refused(&key, Vec::new());
                 world.siblings(&key).into_iter().for_each(|sibling| queue.add(sibling));
+                // What is remembered of it is forgotten.
+                queue.add(key);
             }
             Change::Synced => world.update(|state| state.sets.synced()),
         });

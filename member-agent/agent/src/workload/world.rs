@@ -117,6 +117,11 @@ impl<V: Stored> Shelf<V> {
         self.objects.insert(key.clone(), Arc::new(object));
     }
 
+    /// An object that was doubted was seen to be there.
+    pub(super) fn trust(&mut self, uid: &str) {
+        self.doubtful.remove(uid);
+    }
+
     /// Takes a write's word that an object is gone.
     pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
         if !self.ended.contains(uid) {
@@ -126,7 +131,7 @@ impl<V: Stored> Shelf<V> {
     }
 
     /// The watch starts afresh from a complete list: what only our writes tell of may have come and gone unseen. Should
-    /// it exist after all, the watch that begins now shows it; until then creating it again is refused.
+    /// it exist after all, the watch that begins now shows it, or creating it again is refused, and then it is read.
     pub(super) fn synced(&mut self) {
         for key in std::mem::take(&mut self.unseen) {
             if let Some(object) = self.objects.remove(&key) {
@@ -170,6 +175,10 @@ impl Recent {
             self.0.pop_front();
         }
         self.0.push_back(uid);
+    }
+
+    fn remove(&mut self, uid: &str) {
+        self.0.retain(|held| held != uid);
     }
 
     fn contains(&self, uid: &str) -> bool {
@@ -276,11 +285,12 @@ fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
 
 impl State {
     /// A pod as the watch or a write shows it, with what is remembered of it: since when its kubelet has been seen at the
-    /// generation it reports.
+    /// generation it reports, and since when its gate has been seen closed.
     pub(super) fn remember(&self, key: &Key, mut pod: Pod, seen: Timestamp) -> Pod {
         let before = self.pods.get(key).filter(|before| before.uid == pod.uid);
         let same = before.filter(|before| before.observed_generation == pod.observed_generation);
         pod.observed_since = same.map_or(seen, |before| before.observed_since);
+        pod.gate = pod.gate.remembering(before.map(|before| &before.gate), seen);
         pod
     }
 }
@@ -433,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_new_list_does_not_show_comes_back_through_the_watch_alone() {
+    fn what_a_new_list_does_not_show_comes_back_only_when_it_is_seen() {
         let mut shelf = Shelf::default();
         shelf.wrote(&key(), claim("a", 1));
         shelf.synced();
@@ -443,6 +453,12 @@ mod tests {
         assert_eq!(held(&shelf), Some(is("a", 1)));
         shelf.wrote(&key(), claim("a", 2));
         assert_eq!(held(&shelf), Some(is("a", 2)));
+        // Or when it is asked for.
+        shelf.wrote(&key(), claim("b", 3));
+        shelf.synced();
+        shelf.trust("b");
+        shelf.wrote(&key(), claim("b", 3));
+        assert_eq!(held(&shelf), Some(is("b", 3)));
     }
 
     #[test]

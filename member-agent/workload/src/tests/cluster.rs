@@ -50,7 +50,12 @@ impl World {
         let refused = self.refused.iter_mut().find(|(write, left)| title.starts_with(*write) && **left > 0);
         let Some((_, left)) = refused else { return true };
         *left -= 1;
-        self.refusals.push(Refusal { write: title, message: "injected".into() });
+        self.refusals.push(Refusal {
+            write: title,
+            pod: step.action.pod().cloned(),
+            claim: None,
+            message: "injected".into(),
+        });
         false
     }
 

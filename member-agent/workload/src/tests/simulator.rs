@@ -160,6 +160,8 @@ impl World {
         let done = self.try_apply(step).is_some();
         if done {
             self.writes.push(format!("{} {}", step.action.title(), step.reason.code));
+            // What a write returns is seen at once.
+            self.snapshot();
         }
         done
     }
@@ -212,20 +214,28 @@ impl World {
                 claim["metadata"]["resourceVersion"] = json!(version);
                 Some(())
             }
-            Action::CreateHookRun { .. }
-            | Action::PatchHookRun { .. }
-            | Action::DeleteHookRun { .. }
-            | Action::PatchSet { .. } => None,
-            Action::DeletePod { name, uid } => {
-                let version = self.next_version();
-                let now = self.now;
-                let pod = self.pods.get_mut(name.as_str())?;
-                (pod["metadata"]["uid"] == uid.as_str()).then_some(())?;
-                pod["metadata"]["deletionTimestamp"] = json!(now);
-                pod["metadata"]["resourceVersion"] = json!(version);
+            Action::PatchSet { body, .. } => {
+                merge(&mut self.set, body);
                 Some(())
             }
+            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
+            Action::ReplacePod { name, uid, version } => {
+                let held = self.pods.get(name.as_str())?;
+                (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
+                self.begin_deletion(name.as_str(), uid.as_str())
+            }
+            Action::DeletePod { name, uid } => self.begin_deletion(name.as_str(), uid.as_str()),
         }
+    }
+
+    fn begin_deletion(&mut self, name: &str, uid: &str) -> Option<()> {
+        let version = self.next_version();
+        let now = self.now;
+        let pod = self.pods.get_mut(name)?;
+        (pod["metadata"]["uid"] == uid).then_some(())?;
+        pod["metadata"]["deletionTimestamp"] = json!(now);
+        pod["metadata"]["resourceVersion"] = json!(version);
+        Some(())
     }
 
     fn create_claims(&mut self, claims: &[(String, Value)]) {

@@ -35,7 +35,7 @@ fn is_deleting(object: &Value) -> bool {
 pub(super) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
-    pod["status"]["phase"] == "Running" && ready.all(|ready| ready["status"] == "True")
+    pod["status"]["phase"] == "Running" && ready.next().is_some_and(|ready| ready["status"] == "True")
 }
 
 fn is_live(world: &World, ordinal: u32) -> bool {
@@ -68,7 +68,7 @@ pub(super) fn check_step(world: &mut World, step: &Step, name: &str) {
                 assert!(claims.is_empty(), "{name}: {step} creates a claim that exists");
             }
         }
-        (Action::DeletePod { name: pod, uid }, code) => {
+        (Action::DeletePod { name: pod, uid } | Action::ReplacePod { name: pod, uid, .. }, code) => {
             let own = ordinal("game", pod.as_str()).unwrap();
             let owner = owned_by_pod(world, &format!("save-game-{own}"));
             if code != Code::ScaleDown {

@@ -49,7 +49,7 @@ fn sts_c16_ordinals_below_the_partition_keep_their_revision() {
     });
 }
 
-/// As in StatefulSet, a partition counts pods from the first ordinal, wherever that is.
+/// As in StatefulSet, a partition counts ordinals from the first one, wherever that is, and reserved ones too.
 #[test]
 fn sts_c16_a_partition_counts_from_the_first_ordinal() {
     for policy in POLICIES {
@@ -63,7 +63,7 @@ fn sts_c16_a_partition_counts_from_the_first_ordinal() {
         assert_eq!(world.ordinals(), [5, 7, 8, 9]);
         world.set_image("game:2");
         world.converge();
-        assert_eq!(world.images(), ["game:1", "game:1", "game:2", "game:2"]);
+        assert_eq!(world.images(), ["game:1", "game:2", "game:2", "game:2"]);
     }
 }
 
