@@ -4,6 +4,7 @@
 
 mod chaos;
 mod definitions;
+mod faults;
 mod kubelet;
 mod link;
 mod mirror;
