@@ -277,8 +277,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !held {
         history.trim(&spec, &members);
     }
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     if !deleting {
-        scale::surge(&mut family, &spec, &history, now);
+        scale::surge(&mut family, &spec, canary.partition, &history, now);
         family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
     }
 
@@ -292,7 +293,6 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         readiness_gate: spec.readiness_gate,
         claim_owners: claims::owners_of_new(&id, spec.retention),
     };
-    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
