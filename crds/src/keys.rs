@@ -32,6 +32,8 @@ pub mod manager {
     pub const HOOK: &str = "muster-hook";
     /// The Ingress controller.
     pub const INGRESS: &str = "muster-ingress";
+    /// The command line, for what it changes on a person's behalf.
+    pub const CLI: &str = "muster-cli";
     /// The hub: status of federated objects, clusters and preferences.
     pub const HUB: &str = "muster-hub";
 }
