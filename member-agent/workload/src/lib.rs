@@ -12,12 +12,13 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `hooks` | what is asked before a pod is touched, and after |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`reason`] | why, in one vocabulary |
 
 pub mod change;
 pub mod family;
-mod gate;
+mod hooks;
 pub mod identity;
 pub mod inplace;
 pub mod plan;
@@ -38,4 +39,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, HookRun, Node, Refusal, SetId, Snapshot};
+pub use snapshot::{Claim, HookRun, Hooks, Node, Refusal, SetId, Snapshot};

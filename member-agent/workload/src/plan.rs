@@ -9,6 +9,7 @@ use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::reason::{Code, Reason};
@@ -252,9 +253,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         selected: &selected,
         readiness_gate: spec.readiness_gate,
     };
-    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
-        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
+        planner.drain();
     } else {
         planner.run();
     }
@@ -262,7 +263,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
     }
     let (steps, waits) = planner.finish();
-    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    Hooks::of(snapshot).write(&mut status, family.members());
     let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use crate::change::{Change, classify};
 use crate::family::{Family, Slot};
+use crate::hooks::Hooks;
 use crate::identity::{Mold, required_labels};
 use crate::inplace::{Stage, waiting_reason};
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
 use crate::pod::{ContainerState, Phase, Pod};
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Revision};
-use crate::snapshot::{Claim, SetId};
+use crate::snapshot::{Claim, SetId, Snapshot};
 use crate::spec::{NO_HOT_PATCH, Scope, Spec, Strategy};
 
 /// A plan in the making.
@@ -28,6 +29,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) now: Timestamp,
     /// Ordinals below it keep the revision that pods come from.
     pub(crate) partition: u32,
+    pub(crate) hooks: Hooks<'a>,
     mold: &'a Mold<'a>,
     claims: &'a BTreeMap<String, Claim>,
     steps: Vec<Step>,
@@ -47,7 +49,7 @@ impl<'a> Planner<'a> {
         family: &'a Family<'a>,
         history: &'a History<'a>,
         mold: &'a Mold<'a>,
-        claims: &'a BTreeMap<String, Claim>,
+        snapshot: &'a Snapshot,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -57,8 +59,9 @@ impl<'a> Planner<'a> {
             history,
             now,
             partition: spec.partition,
+            hooks: Hooks::of(snapshot),
             mold,
-            claims,
+            claims: &snapshot.claims,
             steps: Vec::new(),
             waits: Vec::new(),
             touched: BTreeSet::new(),
@@ -83,6 +86,7 @@ impl<'a> Planner<'a> {
             self.wait(None, Code::UpdateRefused, message);
         }
         self.steps.extend(self.history.steps.iter().cloned());
+        self.keep_finalizer();
         for step in &self.family.steps {
             self.push(step.clone());
         }
@@ -91,9 +95,11 @@ impl<'a> Planner<'a> {
         if self.spec.holds(Scope::Everything) {
             return;
         }
+        self.finish_deletions();
         if self.fill(update) && self.scale_down() {
             self.update(update);
         }
+        self.tidy_hooks();
     }
 
     /// Steps and waits, complete.
@@ -117,7 +123,11 @@ impl<'a> Planner<'a> {
         self.push(Step { action, reason: Reason::new(code, message) });
     }
 
-    fn push(&mut self, step: Step) {
+    pub(crate) fn delete(&mut self, pod: &Pod, code: Code, message: String) {
+        self.step(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }, code, message);
+    }
+
+    fn push(&mut self, mut step: Step) {
         let pod = match &step.action {
             Action::CreatePod { name, .. }
             | Action::PatchPod { name, .. }
@@ -131,7 +141,11 @@ impl<'a> Planner<'a> {
             self.left_over += 1;
             return;
         }
-        self.touched.extend(pod.cloned());
+        if let Some(reason) = pod.and_then(|pod| self.hooks.passed_over(pod)) {
+            step.reason.message = format!("{}; its hook is passed over: {reason}", step.reason.message);
+        }
+        let pod = pod.cloned();
+        self.touched.extend(pod);
         self.steps.push(step);
     }
 

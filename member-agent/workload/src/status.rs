@@ -115,6 +115,8 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::CannotUpdateInPlace
                 | Code::RevisionMissing
                 | Code::Partition
+                | Code::HookDenied
+                | Code::HookTemplateMissing
         )
     };
     let mut codes: BTreeMap<Code, (usize, &Wait)> = BTreeMap::new();
