@@ -216,7 +216,8 @@ impl<'a> Hooks<'a> {
         let uid = pod.uid.as_str();
         let of_pod = self.latest.range((uid, Point::PreDelete, "")..(uid, Point::PreInPlace, ""));
         let told = of_pod.filter(|((uid, _, revision), _)| self.told.contains(&(uid, revision)));
-        told.map(|(_, run)| *run).find(|run| !run.denied())
+        // Of several, one that was not ended answers.
+        told.map(|(_, run)| *run).filter(|run| !run.denied()).min_by_key(|run| run.taken_back())
     }
 
     /// Whether the answer that allowed the pod's last update is still there: it must not allow another one.
@@ -339,9 +340,10 @@ impl Planner<'_> {
     /// Whether the answer to a question is yes, or nothing is to be asked; asks where that is due, and says what is
     /// waited for.
     fn ask(&mut self, pod: &Pod, point: Point, revision: &str, modified: &[String]) -> bool {
-        if let Some(run) = self.hooks.run(pod, point, revision) {
-            self.hooks.used.insert(run.name.clone());
-        }
+        let run = self.hooks.run(pod, point, revision);
+        // A deletion that cannot be taken back stays the question that it was, whatever it is wanted for now.
+        let revision = run.and_then(|run| run.label(keys::HOOKRUN_REVISION)).unwrap_or(revision);
+        self.hooks.used.extend(run.map(|run| run.name.clone()));
         match self.hooks.standing(pod, point, revision) {
             Standing::Free => {
                 let reason = self.hooks.break_glass(Some(pod)).map(str::to_owned);
