@@ -1,5 +1,6 @@
 //! From a snapshot to a plan: what to write now, what to wait for, and what to say about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::canary;
 use crate::family::Family;
 use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
-use crate::reason::{Code, Reason};
+use crate::pod::Pod;
+use crate::reason::Reason;
 use crate::revision::{History, Recorded};
-use crate::snapshot::{SetId, Snapshot};
+use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
 use crate::status;
 
@@ -33,6 +36,10 @@ pub struct Plan {
     pub status: GameStatefulSetStatus,
     /// When time alone may change the plan.
     pub recheck_after: Option<Duration>,
+    /// How many pods of the set may be unavailable in an update.
+    pub budget: usize,
+    /// How many are.
+    pub unavailable: usize,
 }
 
 /// One write and what it is for.
@@ -155,6 +162,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// The pod that is written, if it is one.
+    pub fn pod(&self) -> Option<&ObjectName> {
+        match self {
+            Self::CreatePod { name, .. }
+            | Self::PatchPod { name, .. }
+            | Self::PatchPodStatus { name, .. }
+            | Self::ResizePod { name, .. }
+            | Self::DeletePod { name, .. }
+            | Self::ForceDeletePod { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Verb and object, as in `create pod game-3`.
     pub fn title(&self) -> String {
         match self {
@@ -232,9 +252,10 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
 
     let mut family = Family::sort(&id, &spec, snapshot, recorded_replicas(set.status.as_ref()));
     spec.problems.append(&mut family.problems);
-    let members: Vec<&crate::pod::Pod> = family.members().collect();
+    let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
-    let mut history = if deleting || spec.holds(Scope::Everything) {
+    let held = deleting || spec.holds(Scope::Everything);
+    let mut history = if held {
         History::on_record(&id, &recorded, revisions, &members)
     } else {
         History::of(&id, &spec, &recorded, revisions, &members)
@@ -242,6 +263,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
 
     if !spec.holds(Scope::Scaling) {
         history.complete(&family);
+    }
+    if !held {
+        history.trim(&spec, &members);
     }
 
     let selector = set.spec.selector.as_ref();
@@ -253,23 +277,36 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         selected: &selected,
         readiness_gate: spec.readiness_gate,
     };
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
         planner.drain();
     } else {
+        planner.follow(&canary);
         planner.run();
     }
-    for refusal in &snapshot.refusals {
-        planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
-    }
-    let (steps, waits) = planner.finish();
+    let (steps, mut waits) = planner.finish();
+    waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    canary.write(&mut status);
     Hooks::of(snapshot).write(&mut status, family.members());
-    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
+    let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });
-    Ok(Plan { steps, waits, status, recheck_after })
+    let unavailable = family.slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_available)).count();
+    Ok(Plan { steps, waits, status, recheck_after, budget: spec.budget, unavailable })
+}
+
+/// The refusals that are still met: of writes that are still to be made.
+fn refused(refusals: &[Refusal], steps: &[Step]) -> Vec<Wait> {
+    if refusals.is_empty() {
+        return Vec::new();
+    }
+    let titles: BTreeSet<String> = steps.iter().map(|step| step.action.title()).collect();
+    let met = refusals.iter().filter(|refusal| titles.contains(&refusal.write));
+    met.map(|refusal| Wait { pod: refusal.pod.clone(), reason: refusal.reason(), until: None }).collect()
 }
 
 fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
 use serde_json::json;
 
+use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::family::{Family, Slot};
 use crate::hooks::Hooks;
@@ -70,6 +71,15 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Updates go as far as the canary has come.
+    pub(crate) fn follow(&mut self, canary: &Canary) {
+        self.partition = canary.partition;
+        self.waits.extend(canary.waits.iter().cloned());
+        for step in &canary.steps {
+            self.push(step.clone());
+        }
+    }
+
     /// All passes.
     pub(crate) fn run(&mut self) {
         for problem in &self.spec.problems {
@@ -128,24 +138,14 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, mut step: Step) {
-        let pod = match &step.action {
-            Action::CreatePod { name, .. }
-            | Action::PatchPod { name, .. }
-            | Action::PatchPodStatus { name, .. }
-            | Action::ResizePod { name, .. }
-            | Action::DeletePod { name, .. }
-            | Action::ForceDeletePod { name, .. } => Some(name),
-            _ => None,
-        };
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
         }
-        if let Some(reason) = pod.and_then(|pod| self.hooks.passed_over(pod)) {
+        if let Some(reason) = step.action.pod().and_then(|pod| self.hooks.passed_over(pod)) {
             step.reason.message = format!("{}; its hook is passed over: {reason}", step.reason.message);
         }
-        let pod = pod.cloned();
-        self.touched.extend(pod);
+        self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);
     }
 

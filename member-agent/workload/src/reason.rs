@@ -79,6 +79,8 @@ codes! {
     DrainFinalizer,
     /// An update failed, and the pod goes back to the revision it came from.
     RollBack,
+    /// An annotation that ended a pause is taken off, so that it ends no other.
+    EndResume,
 
     // What is waited for.
     /// The pod was created and does not run or is not ready yet.
@@ -177,6 +179,34 @@ codes! {
     CreateBatch,
     /// The pod is one of another set that selects it too.
     OverlappingSelectors,
+}
+
+impl Code {
+    /// Whether what is waited for will not come by itself: somebody has to see to it, and hears of it by an event. The
+    /// others pass, or are as somebody wants them to be.
+    pub fn needs_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::Unschedulable
+                | Self::ImagePull
+                | Self::CrashLoop
+                | Self::ContainerNotRunning
+                | Self::CannotUpdateInPlace
+                | Self::RevisionMissing
+                | Self::NameTaken
+                | Self::WriteRefused
+                | Self::InvalidSpec
+                | Self::UpdateRefused
+                | Self::HookDenied
+                | Self::HookTemplateMissing
+                | Self::PodDeadline
+                | Self::ResizeInfeasible
+                | Self::Quota
+                | Self::ClaimNotReady
+                | Self::NodeLost
+                | Self::OverlappingSelectors
+        )
+    }
 }
 
 impl fmt::Display for Code {

@@ -10,6 +10,7 @@ use muster_crds::{GameStatefulSet, tkex::hook};
 use serde_json::Value;
 
 use crate::pod::{Controller, Pod};
+use crate::reason::{Code, Reason};
 use crate::revision::Revision;
 
 /// One set and what exists around it, at one moment.
@@ -55,6 +56,11 @@ impl Snapshot {
             siblings: Vec::new(),
             refusals: Vec::new(),
         }
+    }
+
+    /// Whether the set is being deleted.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.set.metadata.deletion_timestamp.is_some()
     }
 }
 
@@ -154,6 +160,11 @@ impl HookRun {
     pub fn taken_back(&self) -> bool {
         self.label(keys::HOOKRUN_TAKEN_BACK) == Some("true")
     }
+
+    /// Whether it has answered.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.phase.as_str(), "" | "Pending" | "Running")
+    }
 }
 
 /// A write that was refused.
@@ -161,8 +172,34 @@ impl HookRun {
 pub struct Refusal {
     /// Verb and object, as in `create pod game-3`.
     pub write: String,
+    /// The pod that was to be written, if it was one.
+    pub pod: Option<ObjectName>,
+    /// The claim of the pod that was refused, if it was that.
+    pub claim: Option<String>,
     /// Why, in the API server's words.
     pub message: String,
+}
+
+impl Refusal {
+    /// Which kind of refusal.
+    pub fn reason(&self) -> Reason {
+        let Self { write, claim, message, .. } = self;
+        // As the quota admission of Kubernetes says it; there is no field that tells.
+        let code = if message.contains("exceeded quota") {
+            Code::Quota
+        } else if claim.is_some() {
+            Code::ClaimNotReady
+        } else {
+            Code::WriteRefused
+        };
+        Reason::new(
+            code,
+            match claim {
+                Some(claim) => format!("{write}: claim {claim}: {message}"),
+                None => format!("{write}: {message}"),
+            },
+        )
+    }
 }
 
 /// A PersistentVolumeClaim.

@@ -9,6 +9,7 @@ use muster_crds::keys::condition;
 use muster_crds::names::RevisionName;
 use muster_crds::tkex::{GameStatefulSetSpec, GameStatefulSetStatus, HookStrategy};
 
+use crate::blocked::blocked_by;
 use crate::family::Family;
 use crate::plan::{Step, Wait};
 use crate::pod::Pod;
@@ -30,6 +31,7 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> GameStatefulSetStatus {
     let before = set.status.clone().unwrap_or_default();
+    let (blocked_by, blocked_by_omitted) = blocked_by(&before.blocked_by, waits, now);
     let live: Vec<&Pod> =
         family.slots.iter().filter_map(|slot| slot.pod).filter(|pod| !pod.deleting).collect();
     let draining = family.members().count() - live.len();
@@ -73,8 +75,8 @@ pub(crate) fn status(
         pre_inplace_hook_condition: before.pre_inplace_hook_condition,
         post_inplace_hook_condition: before.post_inplace_hook_condition,
         scale_down: None,
-        blocked_by: Vec::new(),
-        blocked_by_omitted: None,
+        blocked_by,
+        blocked_by_omitted,
         malformed: Vec::new(),
     };
     let all_ready = ready == family.slots.len() as i64;
@@ -88,7 +90,8 @@ pub(crate) fn status(
     put(progressing(steps, waits));
     let mut only_if = |type_: &str, problem: Option<(&str, String)>| match problem {
         Some((reason, message)) => {
-            let condition = Condition::new(type_, true, reason, shorten(message)).observed(generation);
+            let condition =
+                Condition::new(type_, true, reason, shorten(message, MAX_MESSAGE)).observed(generation);
             set_condition(&mut status.conditions, condition, now);
         }
         None => {
@@ -98,7 +101,11 @@ pub(crate) fn status(
     only_if(condition::INVALID_SPEC, invalid(spec));
     only_if(condition::UPDATE_REFUSED, history.refused.as_deref().map(|field| refused(spec, history, field)));
     let paused = waits.iter().find(|wait| wait.reason.code == Code::Paused);
-    only_if(condition::PAUSED, paused.map(|wait| ("PausedByUser", wait.reason.message.clone())));
+    let paused = paused.map(|wait| ("PausedByUser", wait.reason.message.clone()));
+    let by_canary = |wait: &&Wait| matches!(wait.reason.code, Code::CanaryPause | Code::CanaryPaused);
+    let by_canary = waits.iter().find(by_canary);
+    let by_canary = by_canary.map(|wait| (wait.reason.code.as_str(), wait.reason.message.clone()));
+    only_if(condition::PAUSED, paused.or(by_canary));
     only_if(condition::HOOKS_NOT_ENFORCED, hooks(&set.spec));
     status
 }
@@ -117,6 +124,7 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::Partition
                 | Code::HookDenied
                 | Code::HookTemplateMissing
+                | Code::CanaryPaused
         )
     };
     let mut codes: BTreeMap<Code, (usize, &Wait)> = BTreeMap::new();
@@ -124,7 +132,7 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
         codes.entry(wait.reason.code).or_insert((0, wait)).0 += 1;
     }
     let message: Vec<String> = codes.values().map(|(count, first)| summary(*count, first)).collect();
-    let message = shorten(message.join("; "));
+    let message = shorten(message.join("; "), MAX_MESSAGE);
     let moving = codes.keys().find(|code| !resting(**code));
     match (moving, steps.first()) {
         (Some(code), _) => Condition::new(condition::PROGRESSING, true, code.as_str(), message),
@@ -146,6 +154,7 @@ fn invalid(spec: &Spec) -> Option<(&'static str, String)> {
     let worst = spec.problems.iter().map(|problem| problem.scope).max()?;
     let reason = match worst {
         Scope::Nothing => "FieldIgnored",
+        Scope::Template => "TemplateRefused",
         Scope::Updates => "UpdatesHeld",
         Scope::Scaling => "ScalingHeld",
         Scope::Everything => "SetHeld",
@@ -187,9 +196,10 @@ fn hooks(spec: &GameStatefulSetSpec) -> Option<(&'static str, String)> {
     (!named.is_empty()).then(|| ("HooksNotSupported", message()))
 }
 
-fn shorten(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        let mut end = MAX_MESSAGE - 3;
+/// Cuts a message to `max` bytes, where it is longer.
+pub(crate) fn shorten(mut message: String, max: usize) -> String {
+    if message.len() > max {
+        let mut end = max.saturating_sub(3);
         while !message.is_char_boundary(end) {
             end -= 1;
         }

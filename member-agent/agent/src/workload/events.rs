@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource};
 use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
 use muster_runtime::{Clock, Tasks};
-use muster_workload::{Action, Code, Step};
+use muster_workload::{Action, Code, Step, Wait};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -79,7 +79,22 @@ impl Events {
         };
         let warning = refusal.is_some() || step.reason.code == Code::ReplaceEnded;
         let gist = gist(&step.action, &message);
-        let note = Note { set: set.object_ref(&()), reason, warning, message, gist };
+        self.hand_in(Note { set: set.object_ref(&()), reason, warning, message, gist });
+    }
+
+    /// Warns of something that is waited for and does not come by itself.
+    pub(super) fn warn(&self, set: &GameStatefulSet, wait: &Wait) {
+        let gist = wait.reason.message.clone();
+        let (message, gist) = match &wait.pod {
+            Some(pod) => (format!("pod {pod}: {gist}"), gist.replace(pod.as_str(), "*")),
+            None => (gist.clone(), gist),
+        };
+        let reason = wait.reason.code.as_str();
+        self.hand_in(Note { set: set.object_ref(&()), reason, warning: true, message, gist });
+    }
+
+    fn hand_in(&self, note: Note) {
+        let reason = note.reason;
         // A full queue means that events come faster than they can be written: the newest are dropped.
         if self.queue.try_send(note).is_err() {
             tracing::debug!(reason, "event dropped");

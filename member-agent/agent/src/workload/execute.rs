@@ -1,10 +1,10 @@
 //! Carrying out steps: one request each, with a deadline, and what it returned goes into the world at once.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
@@ -18,11 +18,13 @@ use muster_runtime::watch::Key;
 use muster_workload::{Action, Code, Pod, Revision, Step};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::observe::slim_claim;
 use super::world::World;
 
-/// How many requests for one set are under way at once.
+/// How many requests for one set are under way at once. It begins with one and may have one more for each that was
+/// answered well, as StatefulSet doubles its batches: what every request would meet is met by one.
 pub const PARALLEL_WRITES: usize = 16;
 
 /// How long one request may take.
@@ -37,6 +39,14 @@ pub(super) enum WriteError {
     /// The API server does not allow it.
     #[error("{0}")]
     Refused(String),
+    /// The API server does not allow a claim of the pod.
+    #[error("claim {claim}: {message}")]
+    ClaimRefused {
+        /// The claim.
+        claim: String,
+        /// Why.
+        message: String,
+    },
     /// The API server could not be asked, or is not able to answer.
     #[error("{0}")]
     Failed(#[source] Box<kube::Error>),
@@ -52,6 +62,8 @@ pub(super) enum WriteError {
 pub(super) struct Outcome<'a> {
     pub(super) step: &'a Step,
     pub(super) result: Result<(), WriteError>,
+    /// How long it took.
+    pub(super) took: Duration,
 }
 
 /// Who carries out steps.
@@ -73,27 +85,32 @@ impl Executor {
         let adopts =
             steps.iter().any(|step| matches!(step.reason.code, Code::AdoptPod | Code::AdoptRevision));
         if adopts && let Err(error) = self.confirm(set, key).await {
-            return steps.first().map(|step| Outcome { step, result: Err(error) }).into_iter().collect();
+            let outcome = |step| Outcome { step, result: Err(error), took: Duration::ZERO };
+            return steps.first().map(outcome).into_iter().collect();
         }
-        let stop = AtomicBool::new(false);
-        let mut attempts = Vec::with_capacity(steps.len());
-        for step in steps {
-            attempts.push(self.attempt(&key.namespace, step, &stop));
+        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut left = steps.iter();
+        let mut running = FuturesUnordered::new();
+        let (mut window, mut stopped) = (1, false);
+        loop {
+            while running.len() < window && !stopped {
+                let Some(step) = left.next() else { break };
+                running.push(self.attempt(&key.namespace, step));
+            }
+            let Some(outcome) = running.next().await else { return outcomes };
+            let shared =
+                outcome.result.as_ref().is_err_and(|error| !matches!(error, WriteError::Outdated(_)));
+            stopped |= shared;
+            window = (window + 1).min(PARALLEL_WRITES);
+            outcomes.push(outcome);
         }
-        let outcomes = stream::iter(attempts).buffer_unordered(PARALLEL_WRITES);
-        outcomes.filter_map(std::future::ready).collect().await
     }
 
-    /// Carries out one step, unless told to stop; tells to stop after a failure that other steps would share.
-    async fn attempt<'a>(&self, namespace: &str, step: &'a Step, stop: &AtomicBool) -> Option<Outcome<'a>> {
-        if stop.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// Carries out one step.
+    async fn attempt<'a>(&self, namespace: &str, step: &'a Step) -> Outcome<'a> {
+        let began = Instant::now();
         let result = within_deadline(self.write(namespace, &step.action)).await;
-        if result.as_ref().is_err_and(|error| !matches!(error, WriteError::Outdated(_))) {
-            stop.store(true, Ordering::Relaxed);
-        }
-        Some(Outcome { step, result })
+        Outcome { step, result, took: began.elapsed() }
     }
 
     /// Whether the set is there and not being deleted, asked of the API server itself: who adopts by a cache that lags
@@ -187,6 +204,9 @@ impl Executor {
             match self.create::<PersistentVolumeClaim>(namespace, name, body).await {
                 // It was read, and the next plan knows it.
                 Ok(()) | Err(WriteError::Outdated(_)) => {}
+                Err(WriteError::Refused(message)) => {
+                    return Err(WriteError::ClaimRefused { claim: name.clone(), message });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -337,6 +357,22 @@ fn patch_params() -> PatchParams {
 
 async fn within_deadline<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
     tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or(Err(WriteError::Deadline))
+}
+
+impl WriteError {
+    /// What the API server said against the step and will say again; none for what passes. A server error that comes
+    /// from the server itself is among it: so speak admission webhooks that are down.
+    pub(super) fn refusal(&self) -> Option<(Option<&str>, String)> {
+        match self {
+            Self::Refused(message) => Some((None, message.clone())),
+            Self::ClaimRefused { claim, message } => Some((Some(claim), message.clone())),
+            Self::Failed(error) => match error.as_ref() {
+                kube::Error::Api(status) if status.code == 500 => Some((None, status.message.clone())),
+                _ => None,
+            },
+            Self::Outdated(_) | Self::Deadline | Self::SetGone => None,
+        }
+    }
 }
 
 pub(super) fn sort(error: kube::Error) -> WriteError {

@@ -160,6 +160,8 @@ fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<G
                 let uid = set.metadata.uid.as_deref().unwrap_or_default();
                 world.update(|state| state.sets.saw_gone(&key, uid));
                 world.refused(&key, Vec::new());
+                // What is remembered of it is forgotten.
+                queue.add(key);
             }
             Change::Synced => world.update(|state| state.sets.synced()),
         });

@@ -4,7 +4,7 @@
 //! returned counts at once, and what a watch says later counts only if it is newer. Versions are compared as numbers,
 //! which Kubernetes allows since 1.35 and which held before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +13,8 @@ use muster_runtime::watch::Key;
 use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
 use parking_lot::RwLock;
 
-/// How many objects that are gone are remembered, for writes that were under way when they went.
+/// How many objects that are gone are remembered, for writes that were under way when they went and for watches that
+/// lag.
 const MAX_ENDED: usize = 1024;
 
 /// An object as a [`Shelf`] needs it.
@@ -31,10 +32,16 @@ pub(super) struct Shelf<V> {
     /// Written by us and not seen by the watch yet.
     unseen: BTreeSet<Key>,
     /// Uids of objects that we know to be gone before the watch does.
-    gone: HashMap<Key, String>,
-    /// Uids of objects that the watch said are gone, the last ones last.
-    ended: VecDeque<String>,
+    gone: HashSet<String>,
+    /// Uids of objects that are gone.
+    ended: Recent,
+    /// Uids of objects that only our writes told of when the watch started afresh: they may be gone.
+    doubtful: Recent,
 }
+
+/// The last uids of some kind, as many as [`MAX_ENDED`].
+#[derive(Debug, Default)]
+struct Recent(VecDeque<String>);
 
 /// A claim, cut down.
 #[derive(Clone, Debug)]
@@ -67,8 +74,9 @@ impl<V> Default for Shelf<V> {
         Self {
             objects: BTreeMap::new(),
             unseen: BTreeSet::new(),
-            gone: HashMap::new(),
-            ended: VecDeque::new(),
+            gone: HashSet::new(),
+            ended: Recent::default(),
+            doubtful: Recent::default(),
         }
     }
 }
@@ -76,7 +84,7 @@ impl<V> Default for Shelf<V> {
 impl<V: Stored> Shelf<V> {
     /// Takes what the watch says.
     pub(super) fn saw(&mut self, key: &Key, object: V) {
-        if self.gone.get(key).is_some_and(|uid| uid == object.uid()) {
+        if self.is_gone(object.uid()) {
             return;
         }
         self.unseen.remove(key);
@@ -87,17 +95,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes the watch's word that an object is gone. One of the same name that was made since stays.
     pub(super) fn saw_gone(&mut self, key: &Key, uid: &str) {
-        if self.gone.get(key).is_some_and(|gone| gone == uid) {
-            self.gone.remove(key);
-        }
-        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
-            self.objects.remove(key);
-            self.unseen.remove(key);
-        }
-        if self.ended.len() == MAX_ENDED {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(uid.to_owned());
+        self.gone.remove(uid);
+        self.ended.push(uid.to_owned());
+        self.drop_held(key, uid);
     }
 
     /// Takes what a write returned.
@@ -107,8 +107,8 @@ impl<V: Stored> Shelf<V> {
             return;
         }
         if known.is_none() {
-            // The watch may tell of the end before the answer arrives, and will not tell of it again.
-            if self.ended.iter().any(|uid| uid == object.uid()) {
+            // Its end may be known before the answer arrives, and is not told of again.
+            if self.is_gone(object.uid()) || self.doubtful.contains(object.uid()) {
                 return;
             }
             self.unseen.insert(key.clone());
@@ -118,21 +118,33 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes a write's word that an object is gone.
     pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
-        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
-            self.objects.remove(key);
-            if !self.unseen.remove(key) {
-                self.gone.insert(key.clone(), uid.to_owned());
-            }
+        if !self.ended.contains(uid) {
+            self.gone.insert(uid.to_owned());
         }
+        self.drop_held(key, uid);
     }
 
     /// The watch starts afresh from a complete list: what only our writes tell of may have come and gone unseen. Should
-    /// it exist after all, creating it again is refused, and then it is read.
+    /// it exist after all, the watch that begins now shows it; until then creating it again is refused.
     pub(super) fn synced(&mut self) {
         for key in std::mem::take(&mut self.unseen) {
-            self.objects.remove(&key);
+            if let Some(object) = self.objects.remove(&key) {
+                self.doubtful.push(object.uid().to_owned());
+            }
         }
-        self.gone.clear();
+        self.gone.drain().for_each(|uid| self.ended.push(uid));
+    }
+
+    /// Whether an object is known to have ended.
+    fn is_gone(&self, uid: &str) -> bool {
+        self.gone.contains(uid) || self.ended.contains(uid)
+    }
+
+    fn drop_held(&mut self, key: &Key, uid: &str) {
+        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
+            self.objects.remove(key);
+            self.unseen.remove(key);
+        }
     }
 
     /// The object under this key.
@@ -148,6 +160,19 @@ impl<V: Stored> Shelf<V> {
     ) -> impl Iterator<Item = (&'a Key, &'a Arc<V>)> {
         let within = move |key: &Key| key.namespace == namespace && key.name.starts_with(prefix);
         self.objects.range(Key::new(namespace, prefix)..).take_while(move |(key, _)| within(key))
+    }
+}
+
+impl Recent {
+    fn push(&mut self, uid: String) {
+        if self.0.len() == MAX_ENDED {
+            self.0.pop_front();
+        }
+        self.0.push_back(uid);
+    }
+
+    fn contains(&self, uid: &str) -> bool {
+        self.0.iter().any(|ended| ended == uid)
     }
 }
 
@@ -330,6 +355,52 @@ mod tests {
         assert_eq!(held(&shelf), None);
         shelf.wrote(&key(), claim("c", 9));
         assert_eq!(held(&shelf), Some(is("c", 9)));
+    }
+
+    #[test]
+    fn what_we_deleted_does_not_come_back_through_another_write() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.found_gone(&key(), "a");
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        // Nor when the watch starts afresh meanwhile, whether it shows it a last time or not.
+        shelf.synced();
+        shelf.wrote(&key(), claim("a", 3));
+        assert_eq!(held(&shelf), None);
+        shelf.saw(&key(), claim("a", 3));
+        assert_eq!(held(&shelf), None);
+    }
+
+    #[test]
+    fn what_we_made_and_deleted_does_not_come_back_through_a_watch_that_lags() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.found_gone(&key(), "a");
+        shelf.wrote(&key(), claim("b", 5));
+        shelf.found_gone(&key(), "b");
+        for old in [claim("a", 2), claim("b", 5), claim("b", 6)] {
+            shelf.saw(&key(), old);
+            assert_eq!(held(&shelf), None);
+        }
+        shelf.saw_gone(&key(), "a");
+        shelf.saw_gone(&key(), "b");
+        shelf.wrote(&key(), claim("b", 6));
+        assert_eq!(held(&shelf), None);
+        assert!(shelf.gone.is_empty());
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_show_comes_back_through_the_watch_alone() {
+        let mut shelf = Shelf::default();
+        shelf.wrote(&key(), claim("a", 1));
+        shelf.synced();
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        shelf.saw(&key(), claim("a", 1));
+        assert_eq!(held(&shelf), Some(is("a", 1)));
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), Some(is("a", 2)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod kubelet;
 mod link;
 mod mirror;
 mod ownership;
+mod reasons;
 mod view;
 mod workload;
 mod world;
