@@ -10,8 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_crds::GameStatefulSet;
 use muster_runtime::watch::Key;
-use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
+use muster_workload::{Claim, Hooks, Pod, Refusal, Revision, Snapshot};
 use parking_lot::RwLock;
+
+use super::hooks::HookState;
 
 /// How many objects that are gone are remembered, for writes that were under way when they went and for watches that
 /// lag.
@@ -63,6 +65,7 @@ pub(super) struct State {
     pub(super) pods: Shelf<Pod>,
     pub(super) revisions: Shelf<Revision>,
     pub(super) claims: Shelf<ClaimRecord>,
+    pub(super) hooks: HookState,
     /// What the API server refused at the last attempt, by set.
     refusals: HashMap<Key, Vec<Refusal>>,
 }
@@ -212,7 +215,14 @@ impl World {
             }
         }
         let refusals = state.refusals.get(key).cloned().unwrap_or_default();
-        Some(Snapshot { revisions, pods, claims, refusals, ..Snapshot::of(set) })
+        let mut snapshot = Snapshot { revisions, pods, claims, refusals, ..Snapshot::of(set) };
+        state.hooks.fill(key, &mut snapshot);
+        Some(snapshot)
+    }
+
+    /// Whether hooks are asked.
+    pub(super) fn asks_hooks(&self) -> bool {
+        self.state.read().hooks.enforced == Hooks::Enforced
     }
 
     /// Remembers what was refused at the last attempt.
