@@ -19,7 +19,7 @@ use crate::link::reporter::Reporter;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
-use crate::workload::{WorkloadConfig, WorkloadController, WorkloadMetrics};
+use crate::workload::{self, WorkloadConfig, WorkloadMetrics};
 
 /// How often the heartbeat is sent, unless told otherwise.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
@@ -136,8 +136,7 @@ impl Agent {
                 workload.initialized = initialized.clone();
                 workload.hooks = config.hooks;
                 workload.metrics = WorkloadMetrics::registered(&mut metrics.registry().lock());
-                // It runs on the tasks of the group; nothing is asked of it here.
-                let _ = WorkloadController::start(workload, &group);
+                workload::run_alone(workload, &group);
             }
             start_parts(config, metrics, &initialized, &group);
             drop(prepared);

@@ -14,6 +14,7 @@
 //! | [`inplace`] | an update of a running pod |
 //! | `hooks` | what is asked before a pod is touched, and after |
 //! | `canary` | an update that goes by steps |
+//! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
@@ -21,7 +22,9 @@
 pub mod blocked;
 mod canary;
 pub mod change;
+mod claims;
 pub mod family;
+mod fill;
 mod hooks;
 pub mod identity;
 pub mod inplace;
@@ -31,7 +34,9 @@ pub mod pod;
 pub mod reason;
 pub mod revision;
 mod rollout;
+mod scale;
 pub mod selector;
+mod siblings;
 pub mod snapshot;
 pub mod spec;
 mod status;

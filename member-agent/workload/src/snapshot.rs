@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use muster_crds::keys::workload as keys;
 use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
 use muster_crds::{GameStatefulSet, tkex::hook};
@@ -23,7 +24,7 @@ pub struct Snapshot {
     /// Pods of its namespace whose names begin with the set's, whoever owns them.
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
-    pub claims: BTreeMap<String, Claim>,
+    pub claims: BTreeMap<String, Arc<Claim>>,
     /// Whether hooks are asked.
     pub hooks: Hooks,
     /// Since when its namespace is being deleted.
@@ -77,7 +78,7 @@ pub enum Hooks {
 /// A node, cut down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Whether it says that it is ready; none when it says nothing of it.
+    /// Whether its kubelet says that it is ready; none when the kubelet is not heard of (status Unknown, or none at all).
     pub ready: Option<bool>,
     /// Whether its kubelet can hot patch.
     pub hot_patches: bool,
@@ -203,10 +204,28 @@ impl Refusal {
 }
 
 /// A PersistentVolumeClaim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
+    /// Its uid.
+    pub uid: String,
+    /// The version that was read.
+    pub resource_version: String,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// All its owners.
+    pub owners: Vec<OwnerReference>,
+}
+
+impl Claim {
+    /// Reads a claim.
+    pub fn read(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            owners: meta.owner_references.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Which set.

@@ -74,14 +74,12 @@ impl Planner<'_> {
 
     /// Pods go as in a scale-down to none.
     fn drain_pods(&mut self) {
-        let family = self.family;
-        let slots = family.slots.iter().rev().filter_map(|slot| slot.pod);
-        let mut pods: Vec<_> = family.condemned.iter().map(|(_, pod)| *pod).chain(slots).collect();
-        pods.sort_by_key(|pod| std::cmp::Reverse(pod.ordinal_in(self.id.name.as_str())));
+        let mut pods: Vec<_> = self.family.members().collect();
+        pods.sort_by_key(|pod| std::cmp::Reverse(pod.own_ordinal()));
         for pod in pods {
             if pod.deleting {
-                self.wait(Some(pod), Code::PodTerminating, "is on its way out with its set");
-            } else if pod.phase == Phase::Ended || self.may_delete(pod, Code::Drain) {
+                self.await_end(pod, "is on its way out with its set");
+            } else if !self.touches(pod) && (pod.phase == Phase::Ended || self.may_delete(pod, Code::Drain)) {
                 self.delete(
                     pod,
                     Code::Drain,

@@ -19,7 +19,7 @@ pub(crate) struct Room {
 impl<'a> Planner<'a> {
     /// What is asked before the update of a pod: at which hook point, and for which revision.
     pub(super) fn update_question(&self, pod: &Pod) -> Option<(Point, &'a str)> {
-        let ordinal = pod.ordinal_in(self.id.name.as_str())?;
+        let ordinal = pod.own_ordinal()?;
         let slots = &self.family.slots;
         let slot = slots.binary_search_by_key(&ordinal, |slot| slot.ordinal).ok()?;
         slots[slot].pod.filter(|held| held.uid == pod.uid)?;
@@ -48,7 +48,7 @@ impl<'a> Planner<'a> {
         if self.hooks.latest.is_empty() && self.hooks.asked.is_empty() {
             return 0;
         }
-        let pods = self.family.slots.iter().filter_map(|slot| slot.pod).filter(|pod| pod.is_available());
+        let pods = self.family.slots.iter().filter_map(|slot| slot.pod).filter(|pod| self.is_available(pod));
         let engaged = pods.filter(|pod| {
             self.hooks.asked.contains(&pod.name)
                 || self.hooks.committed(pod).is_some()
@@ -79,7 +79,8 @@ impl<'a> Planner<'a> {
         }
         let family = self.family;
         let slots = &family.slots;
-        let unavailable = slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_available)).count();
+        let all = slots.iter().chain(&family.surge);
+        let unavailable = all.filter(|slot| !slot.pod.is_some_and(|pod| self.is_available(pod))).count();
         let mut room = self.room(unavailable).to_touch;
         for slot in slots.iter().rev() {
             let Some(pod) = slot.pod.filter(|pod| !pod.deleting && !self.touches(pod)) else { continue };
