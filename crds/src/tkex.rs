@@ -502,6 +502,9 @@ pub struct PauseCondition {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// What spec.updateStrategy.paused said when it was last looked at; that it becomes false ends the pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec_paused: Option<bool>,
 }
 
 /// State of a canary.

@@ -12,11 +12,13 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `canary` | an update that goes by steps |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
 
 pub mod blocked;
+mod canary;
 pub mod change;
 pub mod family;
 mod gate;
@@ -36,6 +38,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
+pub use canary::Step as CanaryStep;
 pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};

@@ -9,6 +9,7 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::canary;
 use crate::family::Family;
 use crate::identity::Mold;
 use crate::planner::Planner;
@@ -252,7 +253,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     spec.problems.append(&mut family.problems);
     let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
-    let mut history = if deleting || spec.holds(Scope::Everything) {
+    let held = deleting || spec.holds(Scope::Everything);
+    let mut history = if held {
         History::on_record(&id, &recorded, revisions, &members)
     } else {
         History::of(&id, &spec, &recorded, revisions, &members)
@@ -260,6 +262,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
 
     if !spec.holds(Scope::Scaling) {
         history.complete(&family);
+    }
+    if !held {
+        history.trim(&spec, &members);
     }
 
     let selector = set.spec.selector.as_ref();
@@ -271,16 +276,20 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         selected: &selected,
         readiness_gate: spec.readiness_gate,
     };
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
     } else {
+        planner.follow(&canary);
         planner.run();
     }
     let (steps, mut waits) = planner.finish();
     waits.extend(refused(&snapshot.refusals, &steps));
-    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
-    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+    let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    canary.write(&mut status);
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
+    let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });

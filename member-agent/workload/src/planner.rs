@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
 use serde_json::json;
 
+use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::family::{Family, Slot};
 use crate::identity::{Mold, required_labels};
@@ -64,6 +65,15 @@ impl<'a> Planner<'a> {
             touched: BTreeSet::new(),
             changes: BTreeMap::new(),
             left_over: 0,
+        }
+    }
+
+    /// Updates go as far as the canary has come.
+    pub(crate) fn follow(&mut self, canary: &Canary) {
+        self.partition = canary.partition;
+        self.waits.extend(canary.waits.iter().cloned());
+        for step in &canary.steps {
+            self.push(step.clone());
         }
     }
 

@@ -75,6 +75,8 @@ codes! {
     DrainFinalizer,
     /// An update failed, and the pod goes back to the revision it came from.
     RollBack,
+    /// An annotation that ended a pause is taken off, so that it ends no other.
+    EndResume,
 
     // What is waited for.
     /// The pod was created and does not run or is not ready yet.

@@ -51,6 +51,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Whether the set is being deleted.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.set.metadata.deletion_timestamp.is_some()
+    }
+}
+
 /// A node, cut down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -81,6 +88,13 @@ pub struct HookRun {
     pub terminating: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
+}
+
+impl HookRun {
+    /// Whether it has answered.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.phase.as_str(), "" | "Pending" | "Running")
+    }
 }
 
 /// A write that was refused.

@@ -1,5 +1,6 @@
 //! What a set asks for, with defaults filled in, and what about it cannot be acted on.
 
+mod check;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use jiff::SignedDuration;
 use muster_crds::GameStatefulSet;
 use serde_json::Value;
 
+use crate::canary;
 use crate::selector::Selector;
 use crate::template;
 use read::Reader;
@@ -43,8 +45,10 @@ pub struct Spec {
     pub ordered: bool,
     /// How a changed template reaches the pods; none if that cannot be told.
     pub strategy: Option<Strategy>,
-    /// Ordinals below it keep the old revision.
+    /// Ordinals below it keep the old revision, where no canary says otherwise.
     pub partition: u32,
+    /// The steps of an update; none if they cannot be told.
+    pub canary: Option<Vec<canary::Step>>,
     /// Most pods that may be unavailable through us; 0 only if that cannot be told.
     pub budget: usize,
     /// How long a pod leaves traffic before its images change.
@@ -92,11 +96,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What stands still because of a problem, each including the one before. All else goes on.
+/// What stands still because of a problem. All else goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Nothing: the field is left out of account.
     Nothing,
+    /// The template is not followed: pods stay on the last one that was accepted.
+    Template,
     /// No update begins.
     Updates,
     /// No pod is added or taken away; those that fail are replaced.
@@ -119,7 +125,7 @@ impl Spec {
         let strategy = written.update_strategy.clone().unwrap_or_default();
         let bounds = strategy.rolling_update.clone().unwrap_or_default();
         let count = replicas.unwrap_or_default();
-        Self {
+        let mut spec = Self {
             replicas,
             reserved: reader.reserved(written),
             selector,
@@ -128,6 +134,7 @@ impl Spec {
             labels,
             ordered,
             partition: reader.partition(bounds.partition.as_ref(), count),
+            canary: reader.canary(&strategy, count),
             budget: reader.budget(bounds.max_unavailable.as_ref(), count, ordered),
             grace: reader.grace(&strategy),
             paused: strategy.paused == Some(true),
@@ -136,9 +143,18 @@ impl Spec {
             strategy: reader.strategy(&strategy),
             problems: {
                 reader.not_carried_out(written, &strategy);
+                reader.helpers(&strategy, &written.template);
+                reader.values(written, &strategy);
                 reader.problems
             },
-        }
+        };
+        spec.check_partition(bounds.partition.is_some());
+        spec
+    }
+
+    /// Whether pods can be made from the template.
+    pub fn is_runnable(&self) -> bool {
+        !self.problems.iter().any(|problem| problem.scope == Scope::Template)
     }
 
     /// Whether something of this scope or a wider one stands still.

@@ -101,7 +101,11 @@ pub(crate) fn status(
     only_if(condition::INVALID_SPEC, invalid(spec));
     only_if(condition::UPDATE_REFUSED, history.refused.as_deref().map(|field| refused(spec, history, field)));
     let paused = waits.iter().find(|wait| wait.reason.code == Code::Paused);
-    only_if(condition::PAUSED, paused.map(|wait| ("PausedByUser", wait.reason.message.clone())));
+    let paused = paused.map(|wait| ("PausedByUser", wait.reason.message.clone()));
+    let by_canary = |wait: &&Wait| matches!(wait.reason.code, Code::CanaryPause | Code::CanaryPaused);
+    let by_canary = waits.iter().find(by_canary);
+    let by_canary = by_canary.map(|wait| (wait.reason.code.as_str(), wait.reason.message.clone()));
+    only_if(condition::PAUSED, paused.or(by_canary));
     only_if(condition::HOOKS_NOT_ENFORCED, hooks(&set.spec));
     status
 }
@@ -118,6 +122,7 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::CannotUpdateInPlace
                 | Code::RevisionMissing
                 | Code::Partition
+                | Code::CanaryPaused
         )
     };
     let mut codes: BTreeMap<Code, (usize, &Wait)> = BTreeMap::new();
@@ -147,6 +152,7 @@ fn invalid(spec: &Spec) -> Option<(&'static str, String)> {
     let worst = spec.problems.iter().map(|problem| problem.scope).max()?;
     let reason = match worst {
         Scope::Nothing => "FieldIgnored",
+        Scope::Template => "TemplateRefused",
         Scope::Updates => "UpdatesHeld",
         Scope::Scaling => "ScalingHeld",
         Scope::Everything => "SetHeld",

@@ -90,7 +90,7 @@ fn bad_fields_are_named_with_what_they_hold_up() {
         field("spec.replicas", Scope::Scaling),
         field("spec.selector", Scope::Everything),
         field("spec.selector", Scope::Everything),
-        field("spec.template.spec.containers", Scope::Everything),
+        field("spec.template.spec.containers", Scope::Template),
         field("spec.podManagementPolicy", Scope::Updates),
         field("spec.updateStrategy.type", Scope::Updates),
         field("spec.updateStrategy", Scope::Updates),

@@ -1,8 +1,11 @@
 //! Whole plans against a small simulation of an API server and its kubelets.
 
 mod blocked;
+mod canary;
+mod canary_hooks;
 mod golden;
 mod inplace;
 mod properties;
+mod revisions;
 mod rollouts;
 mod simulator;

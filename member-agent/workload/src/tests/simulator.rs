@@ -183,10 +183,11 @@ impl World {
                 let version = self.next_version();
                 patch(self.claims.get_mut(name.as_str())?, body, &version)
             }
-            Action::CreateHookRun { .. }
-            | Action::PatchHookRun { .. }
-            | Action::DeleteHookRun { .. }
-            | Action::PatchSet { .. } => None,
+            Action::PatchSet { body, .. } => {
+                merge(&mut self.set, body);
+                Some(())
+            }
+            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
             Action::DeletePod { name, uid } => {
                 let version = self.next_version();
                 let now = self.now;
