@@ -205,6 +205,8 @@ pub mod sandbox {
     pub const LINK_DOWN: &str = "down";
     /// On the hub's Lease: a new value restarts the hub.
     pub const RESTART: &str = "sandbox.muster.dev/restart";
+    /// On a Node of a member: `true` keeps its kubelet from being heard of.
+    pub const SILENT: &str = "sandbox.muster.dev/silent";
     /// On a pod template: scripted answers of its hooks, as JSON.
     pub const ANSWERS: &str = "sandbox.muster.dev/answers";
 }
