@@ -17,6 +17,8 @@ pub(crate) const SERVER_HTTP: u16 = 8080;
 pub(crate) const SIDECAR_HTTP: u16 = 8081;
 /// Port of the game.
 pub(crate) const GAME: u16 = 7000;
+/// Port at which the sidecar takes connections.
+pub(crate) const SIDECAR_GAME: u16 = 7001;
 
 /// `/status` of the process that listens there.
 pub(crate) async fn status(address: &str, port: u16) -> Result<Value> {
