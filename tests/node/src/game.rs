@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::failure::{Result, io, seen};
 
 /// How long one answer may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Port of the server's HTTP.
 pub(crate) const SERVER_HTTP: u16 = 8080;

@@ -25,7 +25,7 @@ use crate::pods::{Seen, look};
 use crate::set::{self, NAMESPACE, SET};
 
 /// How long a change may take until it is complete.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -114,7 +114,8 @@ impl Side {
                         Some(listed) => drop(listed.send(())),
                         None => record.lock().broken("the pods were listed anew".to_owned()),
                     },
-                    Err(error) => record.lock().broken(error.to_string()),
+                    // The watch goes on where it was; where it cannot, it lists anew.
+                    Err(_) => tokio::time::sleep(PAUSE).await,
                 }
             }
         });
