@@ -13,6 +13,7 @@
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
 //! | `canary` | an update that goes by steps |
+//! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
@@ -20,7 +21,9 @@
 pub mod blocked;
 mod canary;
 pub mod change;
+mod claims;
 pub mod family;
+mod fill;
 mod gate;
 pub mod identity;
 pub mod inplace;
@@ -30,7 +33,9 @@ pub mod pod;
 pub mod reason;
 pub mod revision;
 mod rollout;
+mod scale;
 pub mod selector;
+mod siblings;
 pub mod snapshot;
 pub mod spec;
 mod status;

@@ -18,7 +18,7 @@ use crate::reason::{Code, Reason};
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
-use crate::status;
+use crate::{claims, scale, siblings, status};
 
 /// Most steps of one plan. What does not fit is planned again when these are done, so that a set of many thousand pods
 /// neither fills the memory with bodies nor acts long on one look.
@@ -116,6 +116,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -169,6 +178,7 @@ impl Action {
             | Self::PatchPodStatus { name, .. }
             | Self::ResizePod { name, .. }
             | Self::DeletePod { name, .. }
+            | Self::ReplacePod { name, .. }
             | Self::ForceDeletePod { name, .. } => Some(name),
             _ => None,
         }
@@ -188,7 +198,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),
@@ -249,7 +259,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     let recorded = recorded(set.status.as_ref());
     let deleting = set.metadata.deletion_timestamp.is_some();
 
-    let mut family = Family::sort(&id, &spec, snapshot, recorded_replicas(set.status.as_ref()));
+    spec.problems.extend(siblings::overlap(snapshot, &spec));
+    let mut family = Family::sort(&id, &spec, snapshot);
     spec.problems.append(&mut family.problems);
     let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
@@ -266,6 +277,10 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !held {
         history.trim(&spec, &members);
     }
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
 
     let selector = set.spec.selector.as_ref();
     let selected = selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default();
@@ -275,11 +290,13 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claims: &set.spec.volume_claim_templates,
         selected: &selected,
         readiness_gate: spec.readiness_gate,
+        claim_owners: claims::owners_of_new(&id, spec.retention),
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
-    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
+        planner.retain_all_claims();
     } else {
         planner.follow(&canary);
         planner.run();
@@ -314,8 +331,4 @@ fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {
         update: status.update_revision.clone(),
         collisions: status.collision_count.unwrap_or_default().max(0),
     }
-}
-
-fn recorded_replicas(status: Option<&GameStatefulSetStatus>) -> u32 {
-    status.and_then(|status| u32::try_from(status.replicas).ok()).unwrap_or_default()
 }

@@ -173,8 +173,12 @@ codes! {
     NodeLost,
     /// The next pods of a new set wait for those before them (scaleStrategy.createBatch).
     CreateBatch,
-    /// The pod is one of another set that selects it too.
-    OverlappingSelectors,
+    /// The pod's volumes are not the claims that the set gives it.
+    StorageMismatch,
+    /// A claim has a controller that is neither the set nor its pod, and its owners are left alone.
+    ClaimControlled,
+    /// Which ordinals go first is written into the status before any of them goes.
+    OrdinalsChosen,
 }
 
 impl Code {
@@ -200,7 +204,6 @@ impl Code {
                 | Self::Quota
                 | Self::ClaimNotReady
                 | Self::NodeLost
-                | Self::OverlappingSelectors
         )
     }
 }

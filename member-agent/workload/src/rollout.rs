@@ -27,6 +27,9 @@ impl<'a> Planner<'a> {
             let wanted = self.wanted(slot.ordinal, pod);
             self.refresh_pod(pod, wanted);
         }
+        for pod in family.surge.iter().filter_map(|slot| slot.pod).filter(|pod| !pod.deleting) {
+            self.refresh_pod(pod, None);
+        }
         // A pod that is too many is left as it is, but not kept from becoming ready: an ordered scale-down may wait
         // for that.
         for (_, pod) in &family.condemned {
@@ -110,11 +113,12 @@ impl<'a> Planner<'a> {
         if due.is_empty() || self.stands_still(due.len()) {
             return;
         }
-        let unavailable =
-            self.family.slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_available)).count();
+        // As with the bk-bcs operator, pods above replicas are up before those they stand in for go down.
+        let slots = self.family.slots.iter().chain(&self.family.surge);
+        let unavailable = slots.filter(|slot| !slot.pod.is_some_and(|pod| self.is_available(pod))).count();
         let mut left = self.spec.budget.saturating_sub(unavailable);
         // Those that are down and not due: they are on their way to where they should be.
-        let mut in_flight = unavailable - due.iter().filter(|(_, pod)| !pod.is_available()).count();
+        let mut in_flight = unavailable - due.iter().filter(|(_, pod)| !self.is_available(pod)).count();
         let full = Reason::new(
             Code::BudgetUsed,
             format!("is next when fewer than {} pods are unavailable; {unavailable} are", self.spec.budget),
@@ -153,7 +157,9 @@ impl<'a> Planner<'a> {
             if let Some(change) = in_place {
                 self.begin_in_place(pod, target, change);
             } else {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+                // One that became ready meanwhile does not cost nothing.
+                let version = pod.resource_version.clone();
+                let action = Action::ReplacePod { name: pod.name.clone(), uid: pod.uid.clone(), version };
                 let message = format!("pod {} comes back with revision {}", pod.name, target.name);
                 self.step(action, Code::Recreate, message);
             }
@@ -180,7 +186,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let partition = self.partition;
-        let below = self.family.slots.iter().filter(|slot| slot.ordinal < partition);
+        let below = self.family.slots.iter().filter(|slot| self.is_below_partition(slot.ordinal));
         let kept = below.filter_map(|slot| slot.pod).filter(|pod| !pod.deleting && !pod.is_at(&update.name));
         let count = kept.count();
         if count > 0 {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use muster_crds::GameStatefulSet;
 use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub struct Snapshot {
     /// Pods of its namespace whose names begin with the set's, whoever owns them.
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
-    pub claims: BTreeMap<String, Claim>,
+    pub claims: BTreeMap<String, Arc<Claim>>,
     /// The nodes that pods of the set are on, by name.
     pub nodes: BTreeMap<String, Node>,
     /// HookRuns that the set controls.
@@ -61,7 +62,7 @@ impl Snapshot {
 /// A node, cut down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Whether it says that it is ready; none when it says nothing of it.
+    /// Whether its kubelet says that it is ready; none when the kubelet is not heard of (status Unknown, or none at all).
     pub ready: Option<bool>,
     /// Whether its kubelet can hot patch.
     pub hot_patches: bool,
@@ -133,10 +134,28 @@ impl Refusal {
 }
 
 /// A PersistentVolumeClaim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
+    /// Its uid.
+    pub uid: String,
+    /// The version that was read.
+    pub resource_version: String,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// All its owners.
+    pub owners: Vec<OwnerReference>,
+}
+
+impl Claim {
+    /// Reads a claim.
+    pub fn read(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            owners: meta.owner_references.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Which set.

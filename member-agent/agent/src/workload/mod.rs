@@ -8,6 +8,7 @@ mod events;
 mod execute;
 mod metrics;
 mod observe;
+mod original;
 mod world;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub use events::{GATHER, QUEUE};
 pub use execute::{PARALLEL_WRITES, WRITE_DEADLINE};
 pub use metrics::WorkloadMetrics;
 pub use observe::GATHER_PODS;
+pub use original::{LOCK_NAME, LOCK_NAMESPACE, LOOK_RUNNING, LOOK_WAITING, run_alone};
 
 /// How many sets are worked on at once, unless told otherwise.
 pub const WORKERS: usize = 8;

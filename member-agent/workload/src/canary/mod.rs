@@ -86,12 +86,12 @@ pub(crate) fn advance(
         Some(steps) if steps.is_empty() => return without_steps(spec, before, history),
         Some(steps) => steps,
         // What the steps are to be cannot be told: pods stay as they are, and those that come back do so as they were.
-        None => return Canary::still(reached(family, history), before),
+        None => return Canary::still(reached(spec, family, history), before),
     };
     let index = before.index(steps.len());
     let Some(update) = history.update.filter(|_| !spec.holds(Scope::Updates) && !snapshot.is_deleting())
     else {
-        let partition = partition_at(steps, index.unwrap_or(steps.len())).min(reached(family, history));
+        let partition = partition_at(steps, index.unwrap_or(steps.len())).min(reached(spec, family, history));
         return Canary::still(partition, before);
     };
     let hash = steps::hash(written);
@@ -144,7 +144,7 @@ pub(crate) fn advance(
             pause_start_time: None,
         }),
     };
-    let partition = partition_at(steps, run.index).min(reached(family, history));
+    let partition = partition_at(steps, run.index).min(reached(spec, family, history));
     // What follows from a step that is done is only written when that is on record.
     let recheck = (record.index != before.index && run.resume_annotation().is_some())
         .then(|| crate::inplace::later(now, ON_RECORD));
@@ -190,10 +190,10 @@ fn partition_at(steps: &[Step], index: usize) -> u32 {
 }
 
 /// The lowest ordinal with the new revision: steps take none of those back.
-fn reached(family: &Family<'_>, history: &History<'_>) -> u32 {
+fn reached(spec: &Spec, family: &Family<'_>, history: &History<'_>) -> u32 {
     let Some(update) = history.update else { return u32::MAX };
     let updated = family.slots.iter().filter(|slot| slot.pod.is_some_and(|pod| pod.is_at(&update.name)));
-    updated.map(|slot| slot.ordinal).min().unwrap_or(u32::MAX)
+    updated.map(|slot| spec.offset(slot.ordinal)).min().unwrap_or(u32::MAX)
 }
 
 impl Record {
@@ -300,12 +300,13 @@ impl Run<'_> {
     /// Whether every pod that the steps so far let go has arrived.
     fn has_arrived(&mut self) -> bool {
         let partition = partition_at(self.steps, self.index);
-        let arrived = |pod: &crate::pod::Pod| pod.is_at(&self.update.name) && pod.is_available();
+        let arrived =
+            |pod: &crate::pod::Pod| pod.is_at(&self.update.name) && self.spec.is_available(pod, self.now);
         let slots = &self.family.slots;
-        let wanted = slots.iter().filter(|slot| slot.ordinal >= partition).count();
+        let wanted = slots.iter().filter(|slot| self.spec.offset(slot.ordinal) >= partition).count();
         // Who deletes pods by hand may begin anywhere.
         let anywhere = self.spec.strategy == Some(Strategy::OnDelete);
-        let counted = slots.iter().filter(|slot| anywhere || slot.ordinal >= partition);
+        let counted = slots.iter().filter(|slot| anywhere || self.spec.offset(slot.ordinal) >= partition);
         let there = counted.filter(|slot| slot.pod.is_some_and(arrived)).count();
         if there >= wanted {
             return true;

@@ -1,5 +1,6 @@
 //! Whole plans against a small simulation of an API server and its kubelets.
 
+mod bad_input;
 mod blocked;
 mod canary;
 mod canary_hooks;
