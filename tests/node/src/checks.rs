@@ -29,31 +29,47 @@ const PLAYERS: usize = 100;
 /// Runs them. One that fails does not keep the next from running: each looks anew at what there is.
 pub(crate) async fn run(world: &mut World, report: &mut Report) {
     let name = "inplace_i1: a new image of the sidecar leaves 100 connections, process, memory, pod and address of the server";
-    note(report, name, sidecar::check(world).await);
+    let result = sidecar::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i13: a new image of the server ends its connections only after the grace and none of 100 to the sidecar; memory and saved state go on";
-    note(report, name, server::check(world).await);
+    let result = server::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i4: another tag of the same digest restarts the container, and the update completes";
-    note(report, name, same_digest::check(world).await);
+    let result = same_digest::check(world).await;
+    note(world, report, name, result).await;
     let name = "each update took each pod out of traffic once, for this long";
-    note(report, name, windows(world));
+    let result = windows(world);
+    note(world, report, name, result).await;
     let name = "inplace_i14: a new image of a helper keeps the pod Ready and 100 connections";
-    note(report, name, helper::check(world).await);
+    let result = helper::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i5: an image that does not exist stops no running container, and the set says so";
-    note(report, name, missing::check(world).await);
+    let result = missing::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i5: without proving it costs one pod, which goes back to its image at the deadline";
-    note(report, name, deadline::check(world).await);
+    let result = deadline::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i10: resources go up and down with no restart";
-    note(report, name, resize::check(world).await);
+    let result = resize::check(world).await;
+    note(world, report, name, result).await;
     let name = "inplace_i3: a new image of a native sidecar leaves the server and its connections";
-    note(report, name, native::check(world).await);
+    let result = native::check(world).await;
+    note(world, report, name, result).await;
     let name = "sts_e10: a pod whose host port is taken fails, and comes when it is free";
-    note(report, name, evicted::check(world).await);
+    let result = evicted::check(world).await;
+    note(world, report, name, result).await;
 }
 
-fn note(report: &mut Report, name: &str, result: Result<Vec<String>>) {
+/// Reports a check. After one that failed the next ones find the game servers as they were at the beginning.
+async fn note(world: &mut World, report: &mut Report, name: &str, result: Result<Vec<String>>) {
     match result {
         Ok(seen) => report.passed(name, &seen),
-        Err(error) => report.failed(name, &error),
+        Err(error) => {
+            report.failed(name, &error);
+            if let Err(error) = world.reset().await {
+                report.failed("the game servers are brought back", &error);
+            }
+        }
     }
 }
 

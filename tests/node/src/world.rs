@@ -117,6 +117,18 @@ impl World {
         Ok(())
     }
 
+    /// Brings the game servers back to what they are at the beginning.
+    pub(crate) async fn reset(&mut self) -> Result<()> {
+        let strategy = json!({
+            "inPlaceUpdateStrategy": {"prePull": null},
+            "podDeadlineSeconds": null,
+            "onPodDeadline": null,
+        });
+        self.edit(SET, &json!({"spec": {"updateStrategy": strategy}})).await?;
+        self.apply(&set::manifest()).await?;
+        self.settled(SET).await
+    }
+
     /// Applies a set.
     pub(crate) async fn apply(&self, manifest: &Value) -> Result<()> {
         let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
