@@ -3,6 +3,7 @@
 mod deadline;
 mod evicted;
 mod helper;
+mod hook;
 mod missing;
 mod native;
 mod resize;
@@ -21,7 +22,7 @@ use crate::set::{GRACE, REPLICAS};
 use crate::world::World;
 
 /// How many there are.
-pub(crate) const COUNT: usize = 10;
+pub(crate) const COUNT: usize = 11;
 
 /// How many players there are.
 const PLAYERS: usize = 100;
@@ -48,6 +49,9 @@ pub(crate) async fn run(world: &mut World, report: &mut Report) {
     note(world, report, name, result).await;
     let name = "inplace_i5: without proving it costs one pod, which goes back to its image at the deadline";
     let result = deadline::check(world).await;
+    note(world, report, name, result).await;
+    let name = "inplace_i6: an update that is taken back while pods wait for a hook touches none of them";
+    let result = hook::check(world).await;
     note(world, report, name, result).await;
     let name = "inplace_i10: resources go up and down with no restart";
     let result = resize::check(world).await;

@@ -124,7 +124,8 @@ impl World {
             "podDeadlineSeconds": null,
             "onPodDeadline": null,
         });
-        self.edit(SET, &json!({"spec": {"updateStrategy": strategy}})).await?;
+        self.edit(SET, &json!({"spec": {"updateStrategy": strategy, "preInplaceUpdateStrategy": null}}))
+            .await?;
         self.apply(&set::manifest()).await?;
         self.settled(SET).await
     }
