@@ -24,7 +24,10 @@ impl<'a> Planner<'a> {
         let family = self.family;
         let filling = family.filling.map(|filled| filled as usize);
         let mut held_back = 0_usize;
-        for (rank, slot) in family.slots.iter().enumerate() {
+        let ascending = family.slots.iter().enumerate();
+        #[cfg(mutate_order)] // A planted mistake.
+        let ascending = ascending.rev();
+        for (rank, slot) in ascending {
             let Some(pod) = slot.pod else {
                 if filling.is_some_and(|filled| rank >= filled) {
                     held_back += 1;
