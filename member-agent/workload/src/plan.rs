@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::canary;
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::pod::Pod;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
@@ -295,8 +296,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
-        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
         planner.retain_all_claims();
+        planner.drain();
     } else {
         planner.follow(&canary);
         planner.run();
@@ -305,6 +306,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     canary.write(&mut status);
+    Hooks::of(snapshot).write(&mut status, family.members());
     let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
     let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);

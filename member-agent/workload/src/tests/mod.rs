@@ -6,6 +6,7 @@ mod canary;
 mod canary_hooks;
 mod cluster;
 mod golden;
+mod hooks;
 mod inplace;
 mod properties;
 mod revisions;

@@ -1,5 +1,7 @@
 //! A world of one set: objects as JSON, writes with preconditions, and kubelets that do one thing when told.
 
+mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ pub(super) struct World {
     pub(super) pods: BTreeMap<String, Value>,
     pub(super) revisions: BTreeMap<String, Value>,
     pub(super) claims: BTreeMap<String, Value>,
+    pub(super) hooks: hooks::Hooks,
     pub(super) now: Timestamp,
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
@@ -55,6 +58,7 @@ impl World {
             pods: BTreeMap::new(),
             revisions: BTreeMap::new(),
             claims: BTreeMap::new(),
+            hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
             nodes: BTreeMap::new(),
@@ -95,6 +99,10 @@ impl World {
         Snapshot {
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
+            hooks: self.hooks.enforcement(),
+            hook_runs: self.hooks.snapshot(),
+            hook_templates: self.hooks.templates(),
+            namespace_deleted: self.hooks.namespace_deleted,
             claims: self
                 .claims
                 .iter()
@@ -214,11 +222,23 @@ impl World {
                 claim["metadata"]["resourceVersion"] = json!(version);
                 Some(())
             }
-            Action::PatchSet { body, .. } => {
-                merge(&mut self.set, body);
-                Some(())
+            Action::CreateHookRun { name, body } => {
+                let body = self.born(body);
+                insert_new(&mut self.hooks.runs, name.as_str(), body)
             }
-            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
+            Action::PatchHookRun { name, body } => {
+                let version = self.next_version();
+                patch(self.hooks.runs.get_mut(name.as_str())?, body, &version)
+            }
+            Action::DeleteHookRun { name, uid } => {
+                let held = self.hooks.runs.get(name.as_str())?;
+                (held["metadata"]["uid"] == uid.as_str()).then_some(())?;
+                self.hooks.runs.remove(name.as_str()).map(drop)
+            }
+            Action::PatchSet { body, .. } => {
+                let version = self.next_version();
+                patch(&mut self.set, body, &version)
+            }
             Action::ReplacePod { name, uid, version } => {
                 let held = self.pods.get(name.as_str())?;
                 (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
@@ -329,6 +349,8 @@ impl World {
             });
         }
         pod["status"]["phase"] = json!("Running");
+        pod["status"]["podIP"] = json!("10.1.0.1");
+        pod["status"]["hostIP"] = json!("10.0.0.1");
         pod["status"]["containerStatuses"] = json!(next);
     }
 
