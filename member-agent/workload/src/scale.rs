@@ -188,13 +188,12 @@ fn survivors(spec: &Spec, mut pool: Vec<u32>, go: usize, members: &BTreeMap<u32,
     pool
 }
 
-/// Moves pods that are too many into the places above replicas that an update may use, and adds empty ones. `partition`
-/// is how far the update goes now.
+/// Moves pods that are too many into the places above replicas that an update may use, and adds empty ones.
 pub(crate) fn surge(
     family: &mut Family<'_>,
     spec: &Spec,
-    partition: u32,
     history: &History<'_>,
+    partition: u32,
     now: Timestamp,
 ) {
     let (Some(update), Some(current)) = (history.update, history.current) else { return };

@@ -118,6 +118,7 @@ pub(crate) fn advance(
             id,
             update,
             hash: &hash,
+            enforced: snapshot.hooks == crate::snapshot::Hooks::Enforced,
             runs: &snapshot.hook_runs,
             templates: &snapshot.hook_templates,
         },
@@ -288,6 +289,11 @@ impl Run<'_> {
                     self.wait(Code::CanaryHook, format!("{}: {message}", self.title()), None);
                     false
                 }
+                // Going on unasked could harm players, and waiting would never end: somebody decides.
+                Verdict::NotAsked => {
+                    self.begin_pause(PAUSED_BY_HOOK_STEP, step);
+                    false
+                }
                 Verdict::Failed(name, _) => {
                     self.hook_run = Some(name.to_string());
                     self.begin_pause(PAUSED_BY_HOOK_STEP, step);
@@ -400,6 +406,7 @@ impl Run<'_> {
         let cause = match step {
             Step::Hook(hook) => match self.hooks.verdict(self.index, hook) {
                 Verdict::Failed(_, message) => format!(" after its hook did not succeed ({message})"),
+                Verdict::NotAsked => " because nothing here asks its hook".to_owned(),
                 _ => String::new(),
             },
             _ => String::new(),
