@@ -12,21 +12,30 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | [`size`], `resize` | CPU and memory of containers, and their change in a running pod |
+//! | `prove` | images are pulled before anything is stopped for them |
+//! | `rollout`, `patch` | which pods are updated next, and what is written to them |
+//! | `deadline` | updates that take too long |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`reason`] | why, in one vocabulary |
 
 pub mod change;
+mod deadline;
 pub mod family;
 mod gate;
 pub mod identity;
 pub mod inplace;
+mod patch;
 pub mod plan;
 mod planner;
 pub mod pod;
+mod prove;
 pub mod reason;
+mod resize;
 pub mod revision;
 mod rollout;
 pub mod selector;
+pub mod size;
 pub mod snapshot;
 pub mod spec;
 mod status;

@@ -8,9 +8,11 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::deadline::{self, Deadlines};
 use crate::family::Family;
 use crate::identity::Mold;
 use crate::planner::Planner;
+use crate::prove::Proofs;
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Recorded};
 use crate::snapshot::{SetId, Snapshot};
@@ -253,6 +255,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         readiness_gate: spec.readiness_gate,
     };
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    let failed = set.status.as_ref().and_then(|status| status.failed_update.as_ref());
+    planner.deadlines = Deadlines::of(&spec, &family, &history, failed, now);
+    planner.proofs = Proofs::of(&id, snapshot, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
     } else {
@@ -261,9 +266,13 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     for refusal in &snapshot.refusals {
         planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
     }
+    let failed = planner.deadlines.failed.take();
     let (steps, waits) = planner.finish();
-    let status = status::status(set, &spec, &family, &history, &steps, &waits, now);
-    let recheck_after = waits.iter().filter_map(|wait| wait.until).min().map(|until| {
+    let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    status.failed_update = failed;
+    let stuck_at = deadline::watch_progress(&spec, set.status.as_ref(), &mut status, &waits, now);
+    let recheck = waits.iter().filter_map(|wait| wait.until).chain(stuck_at).min();
+    let recheck_after = recheck.map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });

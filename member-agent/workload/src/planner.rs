@@ -9,12 +9,15 @@ use muster_crds::names::{ObjectName, RevisionName};
 use serde_json::json;
 
 use crate::change::{Change, classify};
+use crate::deadline::{Consequence, Deadlines};
 use crate::family::{Family, Slot};
 use crate::identity::{Mold, required_labels};
 use crate::inplace::{Stage, waiting_reason};
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
 use crate::pod::{ContainerState, Phase, Pod};
+use crate::prove::Proofs;
 use crate::reason::{Code, Reason};
+use crate::resize::Sizes;
 use crate::revision::{History, Revision};
 use crate::snapshot::{Claim, SetId};
 use crate::spec::{NO_HOT_PATCH, Scope, Spec, Strategy};
@@ -28,6 +31,12 @@ pub(crate) struct Planner<'a> {
     pub(crate) now: Timestamp,
     /// Ordinals below it keep the revision that pods come from.
     pub(crate) partition: u32,
+    /// Pods whose update takes too long.
+    pub(crate) deadlines: Deadlines,
+    /// What is known of images on nodes.
+    pub(crate) proofs: Proofs<'a>,
+    /// Sizes of the containers of revisions that were looked at.
+    pub(crate) sizes: BTreeMap<RevisionName, Sizes>,
     mold: &'a Mold<'a>,
     claims: &'a BTreeMap<String, Claim>,
     steps: Vec<Step>,
@@ -57,6 +66,9 @@ impl<'a> Planner<'a> {
             history,
             now,
             partition: spec.partition,
+            deadlines: Deadlines::default(),
+            proofs: Proofs::default(),
+            sizes: BTreeMap::new(),
             mold,
             claims,
             steps: Vec::new(),
@@ -82,6 +94,9 @@ impl<'a> Planner<'a> {
             };
             self.wait(None, Code::UpdateRefused, message);
         }
+        if let Some(reason) = self.deadlines.reason() {
+            self.wait_for(None, reason, None);
+        }
         self.steps.extend(self.history.steps.iter().cloned());
         for step in &self.family.steps {
             self.push(step.clone());
@@ -98,6 +113,10 @@ impl<'a> Planner<'a> {
 
     /// Steps and waits, complete.
     pub(crate) fn finish(mut self) -> (Vec<Step>, Vec<Wait>) {
+        for wait in &mut self.waits {
+            let due = wait.pod.as_ref().and_then(|pod| self.deadlines.due.get(pod)).copied();
+            wait.until = wait.until.into_iter().chain(due).min();
+        }
         if self.left_over > 0 {
             let reason = Reason::new(Code::MoreToDo, format!("{} more steps follow these", self.left_over));
             self.waits.push(Wait { pod: None, reason, until: Some(self.now) });
@@ -159,7 +178,14 @@ impl<'a> Planner<'a> {
         if !updates || self.spec.holds(Scope::Updates) {
             return None;
         }
-        let kept = ordinal < self.partition;
+        let at_update = self.history.update.is_some_and(|update| pod.is_at(&update.name));
+        let kept = ordinal < self.partition
+            || match self.deadlines.consequence {
+                Consequence::None => false,
+                Consequence::Hold => !at_update,
+                Consequence::GoBack => !at_update || self.deadlines.failed_in(pod),
+                Consequence::AllGoBack => true,
+            };
         let wanted = if kept { self.history.current } else { self.history.update };
         wanted.filter(|revision| !pod.is_at(&revision.name))
     }
@@ -170,12 +196,14 @@ impl<'a> Planner<'a> {
         if self.spec.strategy == Some(Strategy::OnDelete) || current.name == update.name {
             return update;
         }
-        if ordinal < self.partition {
+        let fails = matches!(self.deadlines.consequence, Consequence::GoBack | Consequence::AllGoBack);
+        if ordinal < self.partition || fails {
             return current;
         }
         // While updates stand still, a pod below those that were updated comes back as it was. Otherwise it comes back
         // updated, also where an order is kept: going back first would cost its players a second restart.
-        if self.spec.paused || self.spec.holds(Scope::Updates) {
+        let held = self.deadlines.consequence == Consequence::Hold;
+        if self.spec.paused || self.spec.holds(Scope::Updates) || held {
             let slots = self.family.slots.iter().filter_map(|slot| slot.pod);
             let not_updated = slots.filter(|pod| !pod.deleting && pod.is_at(&current.name)).count();
             if (ordinal as usize) < not_updated {
@@ -313,7 +341,7 @@ impl<'a> Planner<'a> {
 }
 
 /// Why a pod that is not being updated is not ready.
-fn not_ready(pod: &Pod) -> Reason {
+pub(crate) fn not_ready(pod: &Pod) -> Reason {
     if let Some(message) = &pod.unschedulable {
         return Reason::new(Code::Unschedulable, format!("no node takes it: {message}"));
     }

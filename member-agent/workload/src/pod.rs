@@ -9,6 +9,7 @@ use muster_crds::names::{NameError, ObjectName, RevisionName, Uid};
 
 use crate::identity;
 use crate::inplace::{GraceNote, InPlaceState};
+use crate::size::Size;
 use muster_crds::keys::condition::INPLACE_UPDATE_READY;
 use muster_crds::keys::workload as keys;
 
@@ -29,6 +30,10 @@ pub struct Pod {
     pub revision: Option<RevisionName>,
     /// Whether its labels say which pod it is, as they must.
     pub identified: bool,
+    /// The node it was given to.
+    pub node: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
     /// Its ordinal, and how long the name of its set is; from its name.
     place: Option<(u32, usize)>,
     /// Its controller.
@@ -41,6 +46,12 @@ pub struct Pod {
     pub unschedulable: Option<String>,
     /// Since when its condition Ready is True; none when it is not.
     pub ready: Option<Since>,
+    /// Since when its condition Ready is False, where the API says so.
+    pub not_ready_since: Option<Timestamp>,
+    /// What the kubelet says of a change of its size under way.
+    pub resize: Option<Box<ResizeNews>>,
+    /// Its tolerations, without those that admission gives every pod.
+    pub tolerations: Vec<core::Toleration>,
     /// Its readiness gate for updates in place.
     pub gate: Gate,
     /// What was recorded when its images were last changed.
@@ -90,6 +101,26 @@ pub enum Phase {
     Unknown,
 }
 
+/// What the kubelet says of a change of a pod's size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResizeNews {
+    /// How it stands.
+    pub state: ResizeState,
+    /// In words.
+    pub message: String,
+}
+
+/// How a change of a pod's size stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeState {
+    /// The node makes it real.
+    InProgress,
+    /// The node has no room now.
+    Deferred,
+    /// The node will never have room.
+    Infeasible,
+}
+
 /// Since when something holds, where the API says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since(pub Option<Timestamp>);
@@ -121,6 +152,10 @@ pub struct Container {
     pub image: String,
     /// Whether the image is pulled at every start.
     pub pull_always: bool,
+    /// Its size by its spec.
+    pub size: Size,
+    /// Whether the kubelet has made that size real, as far as it says.
+    pub sized: bool,
     /// What the kubelet last said.
     pub status: Option<ContainerStatus>,
 }
@@ -174,6 +209,7 @@ impl Pod {
             conditions.iter().find(|condition| condition.type_ == type_)
         };
         let ready = condition("Ready").filter(|ready| ready.status == "True");
+        let not_ready = condition("Ready").filter(|ready| ready.status != "True");
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
         let name = ObjectName::new(meta.name.as_deref().unwrap_or_default())?;
         let parent = identity::parent(name.as_str());
@@ -185,6 +221,8 @@ impl Pod {
                     .into_iter()
                     .all(|(key, value)| labels.get(key) == Some(&value))
             }),
+            node: spec.and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
             place: parent.map(|(set, ordinal)| (ordinal, set.len())),
             name,
             uid,
@@ -196,6 +234,9 @@ impl Pod {
             phase: phase(status.and_then(|status| status.phase.as_deref())),
             unschedulable: unscheduled.map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             ready: ready.map(|ready| Since(ready.last_transition_time.as_ref().map(|time| time.0))),
+            not_ready_since: not_ready.and_then(|ready| Some(ready.last_transition_time.as_ref()?.0)),
+            resize: resize(condition("PodResizePending"), condition("PodResizeInProgress")).map(Box::new),
+            tolerations: tolerations(spec),
             gate: gate(spec, condition(INPLACE_UPDATE_READY)),
             // What does not parse was not written by us and says nothing.
             state: annotation(keys::INPLACE_STATE).and_then(|text| serde_json::from_str(text).ok()),
@@ -250,18 +291,51 @@ fn gate(spec: Option<&core::PodSpec>, condition: Option<&core::PodCondition>) ->
     }
 }
 
+/// What a kubelet says of a change of size: pending comes first, since it says why.
+fn resize(
+    pending: Option<&core::PodCondition>,
+    in_progress: Option<&core::PodCondition>,
+) -> Option<ResizeNews> {
+    let holds = |condition: &&core::PodCondition| condition.status == "True";
+    let message = |condition: &core::PodCondition| condition.message.clone().unwrap_or_default();
+    if let Some(pending) = pending.filter(holds) {
+        let state = match pending.reason.as_deref() {
+            Some("Infeasible") => ResizeState::Infeasible,
+            _ => ResizeState::Deferred,
+        };
+        return Some(ResizeNews { state, message: message(pending) });
+    }
+    let in_progress = in_progress.filter(holds)?;
+    Some(ResizeNews { state: ResizeState::InProgress, message: message(in_progress) })
+}
+
+/// Tolerations without the two that the API server gives every pod, and gives back whenever they are missing.
+fn tolerations(spec: Option<&core::PodSpec>) -> Vec<core::Toleration> {
+    const GIVEN: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+    let all = spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default().iter();
+    let given = |toleration: &&core::Toleration| {
+        toleration.toleration_seconds == Some(300)
+            && toleration.key.as_deref().is_some_and(|key| GIVEN.contains(&key))
+    };
+    all.filter(|toleration| !given(toleration)).cloned().collect()
+}
+
 fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) -> Vec<Container> {
     let Some(spec) = spec else { return Vec::new() };
     let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let statuses = |list: Option<&Vec<core::ContainerStatus>>, name: &str| {
-        list?.iter().find(|status| status.name == name).map(container_status)
-    };
-    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>| Container {
-        name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
-        pull_always: container.image_pull_policy.as_deref() == Some("Always"),
-        status: statuses(list, &container.name),
+    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>| {
+        let status = list.and_then(|list| list.iter().find(|status| status.name == container.name));
+        let size = Size::of(container.resources.as_ref());
+        let real = status.and_then(|status| status.resources.as_ref());
+        Container {
+            name: container.name.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            pull_always: container.image_pull_policy.as_deref() == Some("Always"),
+            size,
+            sized: real.is_none_or(|real| Size::of(Some(real)).covers(&size)),
+            status: status.map(container_status),
+        }
     };
     let of_sidecars = status.and_then(|status| status.init_container_statuses.as_ref());
     let of_containers = status.and_then(|status| status.container_statuses.as_ref());

@@ -3,6 +3,7 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::selector::Selector;
 use crate::template;
 use read::Reader;
+pub use update::{OnDeadline, Options, Order};
 
 /// Most pods of one set. Beyond it a mistyped number is likelier than a wish.
 pub const MAX_REPLICAS: i64 = 100_000;
@@ -51,6 +53,8 @@ pub struct Spec {
     pub grace: SignedDuration,
     /// Whether no update is to begin.
     pub paused: bool,
+    /// How a running pod is updated.
+    pub options: Options,
     /// How many revisions that no pod carries are kept; none for all.
     pub history_limit: Option<usize>,
     /// Whether new pods get the readiness gate.
@@ -124,16 +128,17 @@ impl Spec {
             reserved: reader.reserved(written),
             selector,
             meaning: template::meaning(&template),
-            template,
             labels,
             ordered,
             partition: reader.partition(bounds.partition.as_ref(), count),
             budget: reader.budget(bounds.max_unavailable.as_ref(), count, ordered),
             grace: reader.grace(&strategy),
             paused: strategy.paused == Some(true),
+            options: reader.options(written, &strategy, &template),
             history_limit: reader.history_limit(written),
             readiness_gate: written.disable_readiness_gate != Some(true),
             strategy: reader.strategy(&strategy),
+            template,
             problems: {
                 reader.not_carried_out(written, &strategy);
                 reader.problems

@@ -75,6 +75,8 @@ pub(crate) fn status(
         scale_down: None,
         blocked_by: Vec::new(),
         blocked_by_omitted: None,
+        failed_update: None,
+        last_progress_time: None,
         malformed: Vec::new(),
     };
     let all_ready = ready == family.slots.len() as i64;
@@ -123,6 +125,9 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
     }
     let message: Vec<String> = codes.values().map(|(count, first)| summary(*count, first)).collect();
     let message = shorten(message.join("; "));
+    if codes.contains_key(&Code::PodDeadline) {
+        return Condition::new(condition::PROGRESSING, false, Code::PodDeadline.as_str(), message);
+    }
     let moving = codes.keys().find(|code| !resting(**code));
     match (moving, steps.first()) {
         (Some(code), _) => Condition::new(condition::PROGRESSING, true, code.as_str(), message),

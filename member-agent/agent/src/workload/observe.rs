@@ -168,7 +168,7 @@ fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<G
 
 fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Key>) -> Cache<SlimPod> {
     let wake = move |world: &World, pod: &Key| {
-        let Some((set, _)) = identity::parent(&pod.name) else { return };
+        let Some(set) = identity::set_of(&pod.name) else { return };
         let set = Key::new(pod.namespace.clone(), set);
         if world.look(|state| state.sets.get(&set).is_some()) {
             queue.add_after(set, GATHER_PODS);
@@ -265,7 +265,7 @@ fn bare(meta: ObjectMeta) -> ObjectMeta {
 }
 
 fn slim_pod(pod: &CorePod) -> Option<Pod> {
-    identity::parent(pod.metadata.name.as_deref()?)?;
+    identity::set_of(pod.metadata.name.as_deref()?)?;
     // When it was seen is filled in by who sees it.
     Pod::read(pod, Timestamp::MIN, None).ok()
 }

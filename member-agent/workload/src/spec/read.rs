@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use muster_crds::IntOrPercent;
 use muster_crds::int_or_percent::Rounding;
-use muster_crds::tkex::{
-    GameStatefulSetSpec, InPlacePolicy, PodManagementPolicy, UpdateStrategy, UpdateStrategyType,
-};
+use muster_crds::tkex::{GameStatefulSetSpec, PodManagementPolicy, UpdateStrategy, UpdateStrategyType};
 use serde_json::Value;
 
 use super::{HASH_BYTES, LABEL_BYTES, MAX_REPLICAS, Problem, Scope, Strategy, labels_of};
@@ -211,13 +209,6 @@ impl Reader {
         if surge.is_some_and(|surge| surge.resolve(100, Rounding::Up) != Ok(0)) {
             let message = "is not carried out yet; updates stay within replicas";
             self.problem(Scope::Nothing, "spec.updateStrategy.rollingUpdate.maxSurge", message);
-        }
-        let in_place = strategy.in_place_update_strategy.as_ref();
-        let policy = in_place.and_then(|in_place| in_place.policy.as_ref());
-        if policy.is_some_and(|policy| *policy != InPlacePolicy::DisOrdered) {
-            let message =
-                "only DisOrdered is carried out yet; all images of a pod change at once, in any order";
-            self.problem(Scope::Nothing, "spec.updateStrategy.inPlaceUpdateStrategy.policy", message);
         }
         let batch = spec.scale_strategy.as_ref().and_then(|scale| scale.create_batch.as_ref());
         if batch.is_some_and(|batch| batch.to_string() != "100%") {
