@@ -129,6 +129,8 @@ pub mod workload {
     pub const RESUME: &str = "muster.dev/resume";
     /// Annotation of a set: ordinals that go first on scale-down, as in `3,7`.
     pub const DELETE_FIRST: &str = "muster.dev/delete-first";
+    /// Kubernetes' annotation of a pod: on scale-down, pods with lower numbers go first.
+    pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
     /// Annotation of a set or pod: hooks also gate deletions from outside. Value `true`.
     pub const PROTECT: &str = "muster.dev/protect";
     /// Annotation of a set or pod: the way around its hooks; the value is the reason.

@@ -29,6 +29,7 @@ pub use muster::Tombstone;
 pub use names::{ClusterName, Namespace, ObjectKey, ObjectName, RevisionName, Uid};
 pub use scheduling::ReplicaSchedulingPreference;
 pub use tkex::GameStatefulSet;
+pub use tkex::hook::{HookRun, HookTemplate};
 pub use types_kubefed::FederatedGameStatefulSet;
 pub use yaml::yaml;
 
@@ -36,6 +37,8 @@ pub use yaml::yaml;
 pub fn all() -> Vec<CustomResourceDefinition> {
     [
         GameStatefulSet::crd(),
+        HookTemplate::crd(),
+        HookRun::crd(),
         FederatedGameStatefulSet::crd(),
         ReplicaSchedulingPreference::crd(),
         KubeFedCluster::crd(),

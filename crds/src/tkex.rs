@@ -1,4 +1,6 @@
-//! Group `tkex.tencent.com/v1alpha1`: GameStatefulSet.
+//! Group `tkex.tencent.com/v1alpha1`: GameStatefulSet, HookTemplate and HookRun.
+
+pub mod hook;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::CustomResource;
@@ -51,7 +53,7 @@ pub struct GameStatefulSetSpec {
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub template: Value,
-    /// PersistentVolumeClaims of each ordinal, named like saves-battle-0. They are never deleted.
+    /// PersistentVolumeClaims of each ordinal, named like saves-battle-0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::opaque_objects")]
     pub volume_claim_templates: Vec<Value>,
@@ -356,9 +358,13 @@ pub struct HookStrategy {
     /// What is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookStep>,
-    /// Asks again, once, where the hook did not succeed.
+    /// Asks again, once for each change to true, where the hook did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<bool>,
+    /// Most pods of the set that are asked at once. Without it: as many as an update may make unavailable, and 100 before deletions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::count")]
+    pub max_concurrent_hooks: Option<i64>,
 }
 
 /// A HookTemplate and its arguments.
@@ -462,6 +468,13 @@ pub struct GameStatefulSetStatus {
     /// The scale-down under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScaleDownStatus>,
+    /// Ordinals that were chosen to go while later ones stayed; they come back when the set grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_ordinals: Option<RemovedOrdinals>,
+    /// While a new set is filled in batches, how many of its first pods may exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::int32")]
+    pub filling_replicas: Option<i64>,
     /// What does not move and why, the pods with the longest waits first.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<BlockedBy>,
@@ -513,6 +526,19 @@ pub struct ScaleDownStatus {
     pub reason: String,
 }
 
+/// Ordinals that a set does without.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RemovedOrdinals {
+    /// The ordinals, ascending.
+    #[serde(deserialize_with = "null_as_default")]
+    #[schemars(schema_with = "schema::integers")]
+    pub ordinals: Vec<i64>,
+    /// The spec.replicas they were chosen for.
+    #[schemars(schema_with = "schema::int32")]
+    pub replicas: i64,
+}
+
 /// A pod, or the set, that does not move.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -538,6 +564,9 @@ pub struct PauseCondition {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// What spec.updateStrategy.paused said when it was last looked at; that it becomes false ends the pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spec_paused: Option<bool>,
 }
 
 /// State of a canary.

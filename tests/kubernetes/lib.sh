@@ -53,7 +53,10 @@ install_packages() { # package...
         return 1
     fi
     say "installing ${missing[*]}"
-    apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    # Somebody else may be installing right now, and a mirror may fail once.
+    local options=(-qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    apt-get update "${options[@]}" >&2 &&
+        DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" -y --no-install-recommends "${missing[@]}" >&2
 }
 
 # Folder of the built programs. Tests are no part of them, and neither is what kwok is told to do.

@@ -19,7 +19,9 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
         ("", "Service") => service(object),
         ("", "PersistentVolumeClaim") => {
             fill(object.get_mut("spec"), "volumeMode", "Filesystem");
-            fill(Some(object_at(object, "status")), "phase", "Pending");
+            let status = object_at(object, "status");
+            fill(Some(status), "phase", "Pending");
+            conditions(status, &["lastProbeTime", "lastTransitionTime"]);
         }
         ("", "PersistentVolume") => {
             fill(object.get_mut("spec"), "persistentVolumeReclaimPolicy", "Retain");

@@ -81,6 +81,9 @@ const ATOMIC: &[&str] = &[
     "TypedLocalObjectReference",
 ];
 
+/// Places whose fields have owners of their own, though their type has one as a whole.
+const GRANULAR: &[&str] = &["PersistentVolumeSpec.claimRef"];
+
 /// Defaults that are part of the schema because list-map keys need them.
 const DEFAULTS: &[(&str, &str)] = &[("ContainerPort.protocol", "TCP"), ("ServicePort.protocol", "TCP")];
 
@@ -211,6 +214,11 @@ fn annotate(components: &mut BTreeMap<String, Value>) {
     for path in ATOMIC {
         for node in find(components, path) {
             node.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+    }
+    for path in GRANULAR {
+        for node in find(components, path) {
+            node.insert("x-kubernetes-map-type".into(), "granular".into());
         }
     }
     for (path, default) in DEFAULTS {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{Catalog, Resource};
+use crate::{Catalog, Resource, write::RESIZE};
 
 /// What can be done with the objects of a catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,7 @@ fn subresources(resource: &Resource, access: Access) -> Vec<Subresource> {
         match &*resource.plural {
             "pods" => {
                 found.push(Subresource { kind: "Binding", version: "v1", ..own("binding", &["create"]) });
+                found.push(own(RESIZE, access.subresource_verbs()));
                 found.push(Subresource {
                     name: "eviction",
                     group: "policy",

@@ -33,7 +33,7 @@ use crate::{
     Catalog, Cause, Key, Metrics, Now, RequestLabels, Resource, Source, Status, cluster,
     openapi::{Documents, Operations},
     status::warn,
-    write::scale_of,
+    write::{RESIZE, scale_of},
 };
 
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -223,6 +223,9 @@ impl Server {
             let version = params.get("resourceVersion");
             return match address.subresource.as_deref() {
                 None => list::get(&*self.source, resource, &key, version, &presenter),
+                Some(RESIZE) if is_pods(resource) => {
+                    list::get(&*self.source, resource, &key, version, &presenter)
+                }
                 Some("status") if resource.status => {
                     list::get(&*self.source, resource, &key, version, &presenter)
                 }
@@ -317,6 +320,10 @@ impl Server {
     }
 }
 
+fn is_pods(resource: &Resource) -> bool {
+    resource.group.is_empty() && &*resource.plural == "pods"
+}
+
 /// Whether anything of a group is served.
 fn has_group(catalog: &Catalog, group: &str) -> bool {
     group.is_empty() || catalog.groups().any(|(known, _)| &**known == group)
@@ -380,7 +387,7 @@ fn refused_subresource(resource: &Resource, name: &str, of: &str) -> Status {
     let taken = match name {
         "status" => resource.status,
         "scale" => scaled,
-        "binding" | "eviction" => group.is_empty() && plural == "pods",
+        "binding" | "eviction" | RESIZE => group.is_empty() && plural == "pods",
         "finalize" => group.is_empty() && plural == "namespaces",
         _ => false,
     };
@@ -391,7 +398,7 @@ fn refused_subresource(resource: &Resource, name: &str, of: &str) -> Status {
         return Status::not_found(&resource.group_resource(), of);
     }
     let known: &[&str] = match (&*resource.group, &*resource.plural) {
-        ("", "pods") => &["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy", "resize"],
+        ("", "pods") => &["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy"],
         ("", "serviceaccounts") => &["token"],
         ("", "nodes" | "services") => &["proxy"],
         _ => &[],

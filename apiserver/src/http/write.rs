@@ -11,7 +11,7 @@ use http::{Method, StatusCode, header, request::Parts};
 use serde_json::Value;
 
 use super::{
-    accept, key, list,
+    accept, is_pods, key, list,
     path::Address,
     present::{ListMeta, Presenter},
     query::{ListOptions, OptionsOf, Params, WriteOptions},
@@ -21,7 +21,7 @@ use crate::{
     Key, Resource, Status, cluster,
     registry::text,
     status::warn,
-    write::{self, CUSTOM_PATCHES, DeleteOptions, PatchKind, Target, Written, scale_of},
+    write::{self, CUSTOM_PATCHES, DeleteOptions, PatchKind, RESIZE, Target, Written, scale_of},
 };
 
 /// The largest request body: what etcd, and so Kubernetes, would take.
@@ -90,7 +90,7 @@ impl Request<'_> {
             let input = write::decode(&self.parts.headers, body)?;
             return self.written(&self.cluster.create(target, input)?);
         };
-        let pods = self.resource.group.is_empty() && &*self.resource.plural == "pods";
+        let pods = is_pods(self.resource);
         match subresource {
             "binding" if pods => {
                 let binding = write::decode(&self.parts.headers, body)?.value;
@@ -114,6 +114,7 @@ impl Request<'_> {
         match target.subresource {
             None => {}
             Some("status") if self.resource.status => {}
+            Some(RESIZE) if is_pods(self.resource) => {}
             Some("finalize") if is_namespaces(self.resource) && kind.is_none() => {}
             Some("scale") if self.resource.scale.is_some() => return self.change_scale(target, kind, body),
             Some(other) => return Err(self.refuse(other)),

@@ -6,6 +6,8 @@
 mod collect;
 mod containers;
 mod graph;
+mod mounts;
+mod protect;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -20,8 +22,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::graph::Graph;
-use crate::{Commit, CommitError, GroupResource, Key, ListQuery, Object, Store, cluster::Inner};
+use self::{graph::Graph, mounts::Mounts};
+use crate::{
+    Change, Commit, CommitError, GroupResource, Key, ListQuery, Object, Store, cluster::Inner,
+    registry::storage_protection,
+};
 
 /// How long an event is kept.
 const EVENT_TTL: Duration = Duration::from_hours(1);
@@ -44,6 +49,8 @@ enum Work {
     Namespace(Arc<str>),
     /// Whether the objects of a definition that goes away are gone.
     Definition(GroupResource),
+    /// Whether a claim or a volume is still in use.
+    Protect(ObjectId),
 }
 
 /// The graph of owners and the list of things to do.
@@ -62,6 +69,8 @@ struct State {
     namespaces: HashSet<Arc<str>>,
     /// Resources whose definitions are being deleted.
     definitions: HashSet<GroupResource>,
+    /// Which pods use which claims.
+    mounts: Mounts,
     /// Events by the time at which they expire.
     events: VecDeque<(Instant, Key, u64)>,
 }
@@ -81,6 +90,7 @@ impl State {
 
     /// Takes note of a commit.
     fn observe(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
+        self.observe_storage(resource, object, deleted);
         let id = ObjectId { resource: resource.clone(), key: object.key.clone() };
         // Owners that wait for this object may do so no longer: it is gone, or let go of them, or blocks them no more.
         for owner in self.graph.deleting_owners(&object.uid) {
@@ -130,6 +140,19 @@ impl State {
         }
     }
 
+    /// Takes note of what a commit means for storage in use.
+    fn observe_storage(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
+        let claims = GroupResource::new("", "persistentvolumeclaims");
+        if *resource == GroupResource::new("", "pods") && deleted {
+            for key in self.mounts.remove(&object.uid) {
+                self.push(Work::Protect(ObjectId { resource: claims.clone(), key }));
+            }
+        }
+        if !deleted && storage_protection(resource).is_some() {
+            self.push(Work::Protect(ObjectId { resource: resource.clone(), key: object.key.clone() }));
+        }
+    }
+
     /// The next event that is due, or when one will be.
     fn due_event(&mut self) -> Result<(Key, u64), Option<Instant>> {
         match self.events.front() {
@@ -149,9 +172,16 @@ impl Lifecycle {
         deletes: bool,
     ) -> Result<Arc<Object>, CommitError> {
         let resource = commit.resource.clone();
+        let pod = match &commit.change {
+            Change::Put(draft) if resource == GroupResource::new("", "pods") => Some(draft.value.clone()),
+            _ => None,
+        };
         let object = {
             let mut state = self.state.lock();
             let object = store.commit(commit)?;
+            if let Some(pod) = &pod {
+                state.mounts.insert(&object.uid, pod);
+            }
             state.observe(&resource, &object, deletes);
             object
         };
@@ -165,6 +195,11 @@ impl Lifecycle {
         for resource in store.resources() {
             let objects = store.list(&resource, &ListQuery::latest(None)).map(|snapshot| snapshot.objects);
             for object in objects.unwrap_or_default() {
+                if resource == GroupResource::new("", "pods")
+                    && let Ok(pod) = serde_json::from_slice(&object.body.bytes())
+                {
+                    state.mounts.insert(&object.uid, &pod);
+                }
                 state.observe(&resource, &object, false);
             }
         }
@@ -203,6 +238,7 @@ impl Inner {
             Work::Collect(id) => self.collect(id),
             Work::Namespace(name) => self.empty_namespace(name),
             Work::Definition(resource) => self.empty_definition(resource),
+            Work::Protect(id) => self.protect(id),
         };
         if let Err(status) = result {
             // Whoever won the race committed something, and that commit queued the work again.

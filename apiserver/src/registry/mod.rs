@@ -12,6 +12,7 @@ mod services;
 use serde_json::Value;
 
 pub(crate) use builtin::resources;
+pub(crate) use claims::{expansion, storage_protection};
 pub(crate) use definitions::{CLEANUP_FINALIZER, TakenNames, accepted, set_condition};
 
 use crate::{Resource, names::NameRule, schema::FieldError};

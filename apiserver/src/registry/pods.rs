@@ -2,13 +2,14 @@
 
 pub(crate) mod admission;
 mod quality;
+pub(crate) mod resize;
 mod status;
 
 use serde_json::{Value, json};
 
 use self::quality::quality_of_service;
 use super::{PLAIN, Rules, default, keep, text};
-use crate::{builtin, schema::FieldError};
+use crate::{builtin, schema::FieldError, write::RESIZE};
 
 pub(super) const RULES: Rules = Rules {
     generation: true,
@@ -38,7 +39,9 @@ fn prepare_create(object: &mut Value, _: u64) {
 }
 
 fn prepare_update(object: &mut Value, old: &Value, subresource: Option<&str>) {
-    if subresource == Some("status") {
+    if subresource == Some(RESIZE) {
+        resize::narrow(object, old);
+    } else if subresource == Some("status") {
         keep(object, old, "spec");
         keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
         status::keep_observed(object, old);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Input, Target, Written, meta, stamp, strict};
+use super::{Input, Target, Written, meta, stamp, storage, strict};
 use crate::{
     Cause, Expect, GroupResource, Key, Resource, Status, builtin,
     cluster::Inner,
@@ -74,11 +74,13 @@ impl Inner {
         if resource.group.is_empty() && &*resource.plural == "pods" {
             self.admit_pod(target, &mut value)?;
         }
+        self.admit_storage(resource, &mut value)?;
         if resource.custom && resource.status {
             value.as_object_mut().map(|object| object.remove("status"));
         }
         (rules.prepare_create)(&mut value, self.unique());
         date_conditions(resource, &mut value, &now_text);
+        storage::date_phase(resource, &mut value, None, &now_text);
         if &*resource.plural == "customresourcedefinitions" && !resource.custom {
             value["status"] = self.accept_definition(&value, &now_text);
         }

@@ -9,6 +9,7 @@ mod delete;
 mod meta;
 mod pods;
 mod scale;
+mod storage;
 mod update;
 
 use std::sync::{Arc, atomic::Ordering};
@@ -31,12 +32,15 @@ use crate::{
     cluster::Inner,
     convert,
     http::query::{FieldValidation, WriteOptions},
-    registry::Rules,
+    registry::{Rules, pods::resize},
     schema::FieldError,
 };
 
 /// How often a write that lost a race against another is tried again, where the client left the choice to us.
 const CONFLICT_RETRIES: usize = 5;
+
+/// The sub-resource through which the amounts of a running pod's containers change.
+pub(crate) const RESIZE: &str = "resize";
 
 /// What is written to.
 pub(crate) struct Target<'a> {
@@ -166,7 +170,10 @@ impl Target<'_> {
             let of_metadata = meta::validate_update(new, old);
             errors.extend(of_metadata.clone());
             errors.extend(of_metadata);
-            errors.extend((rules.validate_update)(new, old));
+            errors.extend(match self.subresource {
+                Some(RESIZE) => resize::validate(new, old),
+                _ => (rules.validate_update)(new, old),
+            });
         }
         (errors, findings.warnings)
     }

@@ -8,7 +8,7 @@ use super::{
     CONFLICT_RETRIES, Input, Target, Written,
     body::{decode_json, decode_yaml},
     create::{check_kind, check_namespace, name_mismatch},
-    draft, meta, stamp, strict, unstored,
+    draft, meta, stamp, storage, strict, unstored,
 };
 use crate::{
     Cause, Change, Expect, Object, Status,
@@ -237,6 +237,7 @@ impl Inner {
         } else {
             (rules.prepare_update)(&mut new, live, target.subresource);
         }
+        storage::date_phase(resource, &mut new, Some(live), &stamp(now));
         if rules.generation && meta::desired_state_differs(resource, &new, live) {
             let generation = live["metadata"]["generation"].as_i64().unwrap_or_default();
             new["metadata"]["generation"] = (generation + 1).into();
@@ -246,6 +247,7 @@ impl Inner {
         }
         let (problems, warned) = target.problems(&new, Some(live));
         target.check(&target.key.name, &problems).map_err(|status| status.warning(warnings.clone()))?;
+        self.admit_expansion(target, &new, live)?;
         let written = |object| {
             let warnings = warnings.iter().chain(&warned).cloned().collect();
             Written { object, created: false, warnings }

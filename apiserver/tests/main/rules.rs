@@ -63,7 +63,7 @@ async fn what_kubernetes_has_and_this_server_does_not_is_501() {
         assert_eq!(world.get(&format!("{PODS}/p/{name}")).await.code, 501, "{name}");
     }
     assert_eq!(world.get(&format!("{PODS}/p/nothing")).await.code, 404);
-    assert_eq!(world.patch("merge", &format!("{PODS}/p/resize"), &json!({})).await.code, 501);
+    assert_eq!(world.patch("merge", &format!("{PODS}/p/ephemeralcontainers"), &json!({})).await.code, 501);
 }
 
 #[tokio::test(start_paused = true)]

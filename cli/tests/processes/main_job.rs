@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use muster_crds::FederatedGameStatefulSet;
 use muster_harness::certificates::Validity;
@@ -67,13 +68,17 @@ async fn hub_and_agents_bring_the_talk_up_and_stop_when_told() {
     for process in [&mut shanghai, &mut nanjing, &mut hub] {
         let (status, took) = process.terminate();
         assert_eq!(status.code(), Some(0), "{}", process.end());
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        // A fraction of a second on an idle machine; what waits for a watch or a lost peer takes longer than this on any.
+        assert!(took < Duration::from_secs(15), "{took:?}");
         assert!(process.count(&["\"level\":\"ERROR\""]) == 0, "{}", process.end());
     }
-    let started = tokio::time::Instant::now();
+    let leases: Api<Lease> =
+        Api::namespaced(world.sandbox.client("hub", "test").unwrap(), "kube-federation-system");
+    let lease = leases.get("muster-hub").await.unwrap();
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+    assert_eq!(holder, "");
     let mut hub = world.hub();
     hub.says(&["\"leading\""]);
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     hub.signal("INT");
     assert_eq!(hub.ended().code(), Some(0));
     world.stop().await;

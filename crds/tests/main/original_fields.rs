@@ -76,6 +76,60 @@ const GAME_STATEFUL_SET: &str = "
     status.updatedReplicas
 ";
 
+/// Leaves of bk-bcs's HookTemplate, which its HookRun has too.
+const HOOK: &str = "
+    spec.args[].name
+    spec.args[].value
+    spec.metrics[].consecutiveErrorLimit
+    spec.metrics[].consecutiveSuccessfulLimit
+    spec.metrics[].count
+    spec.metrics[].failureCondition
+    spec.metrics[].failureLimit
+    spec.metrics[].inconclusiveLimit
+    spec.metrics[].initialDelay
+    spec.metrics[].interval
+    spec.metrics[].name
+    spec.metrics[].provider.exec.command
+    spec.metrics[].provider.exec.container
+    spec.metrics[].provider.kubernetes.fields[].path
+    spec.metrics[].provider.kubernetes.fields[].value
+    spec.metrics[].provider.kubernetes.function
+    spec.metrics[].provider.prometheus.address
+    spec.metrics[].provider.prometheus.query
+    spec.metrics[].provider.web.headers[].key
+    spec.metrics[].provider.web.headers[].value
+    spec.metrics[].provider.web.jsonPath
+    spec.metrics[].provider.web.timeoutSeconds
+    spec.metrics[].provider.web.url
+    spec.metrics[].successCondition
+    spec.metrics[].successfulLimit
+    spec.policy
+";
+
+/// What bk-bcs's HookRun has beyond its HookTemplate.
+const HOOK_RUN: &str = "
+    spec.terminate
+    status.message
+    status.phase
+    status.startedAt
+    status.metricResults[].consecutiveError
+    status.metricResults[].consecutiveSuccessful
+    status.metricResults[].count
+    status.metricResults[].error
+    status.metricResults[].failed
+    status.metricResults[].inconclusive
+    status.metricResults[].measurements[].finishedAt
+    status.metricResults[].measurements[].message
+    status.metricResults[].measurements[].phase
+    status.metricResults[].measurements[].resumeAt
+    status.metricResults[].measurements[].startedAt
+    status.metricResults[].measurements[].value
+    status.metricResults[].message
+    status.metricResults[].name
+    status.metricResults[].phase
+    status.metricResults[].successful
+";
+
 /// Leaves of what kubefed generates for a federated kind with replicas.
 const FEDERATED: &str = "
     spec.template
@@ -175,6 +229,13 @@ fn holds(kind: &str, paths: &str) {
 #[test]
 fn game_stateful_set_has_the_fields_of_bk_bcs() {
     holds("GameStatefulSet", GAME_STATEFUL_SET);
+}
+
+#[test]
+fn hooks_have_the_fields_of_bk_bcs() {
+    holds("HookTemplate", HOOK);
+    holds("HookRun", HOOK);
+    holds("HookRun", HOOK_RUN);
 }
 
 #[test]

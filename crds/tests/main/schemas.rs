@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use muster_apiserver::schema::Schema;
 use muster_crds::{
-    FederatedGameStatefulSet, FederatedTypeConfig, GameStatefulSet, KubeFedCluster,
+    FederatedGameStatefulSet, FederatedTypeConfig, GameStatefulSet, HookRun, HookTemplate, KubeFedCluster,
     ReplicaSchedulingPreference, Tombstone,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -32,6 +32,8 @@ pub(crate) fn round_trip(kind: &str, object: &Value) -> Result<Value, serde_json
     }
     match kind {
         "GameStatefulSet" => through::<GameStatefulSet>(object),
+        "HookTemplate" => through::<HookTemplate>(object),
+        "HookRun" => through::<HookRun>(object),
         "FederatedGameStatefulSet" => through::<FederatedGameStatefulSet>(object),
         "ReplicaSchedulingPreference" => through::<ReplicaSchedulingPreference>(object),
         "KubeFedCluster" => through::<KubeFedCluster>(object),

@@ -18,7 +18,7 @@ use crate::link::reporter::Reporter;
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
-use crate::workload::{WorkloadConfig, WorkloadController};
+use crate::workload::{self, WorkloadConfig, WorkloadMetrics};
 
 /// How often the heartbeat is sent, unless told otherwise.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
@@ -130,8 +130,8 @@ impl Agent {
             if config.run_controllers {
                 let mut workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
                 workload.initialized = initialized.clone();
-                // It runs on the tasks of the group; nothing is asked of it here.
-                let _ = WorkloadController::start(workload, &group);
+                workload.metrics = WorkloadMetrics::registered(&mut metrics.registry().lock());
+                workload::run_alone(workload, &group);
             }
             start_parts(config, metrics, &initialized, &group);
             drop(prepared);

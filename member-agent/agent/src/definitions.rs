@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn only_kinds_of_the_agents_own_group_are_installed() {
         let names: Vec<String> = own().iter().map(ResourceExt::name_any).collect();
-        assert_eq!(names, ["gamestatefulsets.tkex.tencent.com"]);
+        let kinds = ["gamestatefulsets", "hooktemplates", "hookruns"];
+        assert_eq!(names, kinds.map(|kind| format!("{kind}.tkex.tencent.com")));
     }
 
     #[test]

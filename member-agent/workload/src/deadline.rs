@@ -14,9 +14,9 @@ use muster_crds::names::ObjectName;
 use muster_crds::tkex::{FailedUpdate, GameStatefulSetStatus};
 
 use crate::family::Family;
+use crate::fill::not_ready;
 use crate::inplace::{Progress, Stage, later, progress};
 use crate::plan::Wait;
-use crate::planner::not_ready;
 use crate::pod::{Gate, Pod};
 use crate::reason::{Code, Reason};
 use crate::revision::History;

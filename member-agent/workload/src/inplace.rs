@@ -135,11 +135,6 @@ impl Pod {
         self.is_ready() && matches!(self.stage(), Stage::Idle | Stage::Helped(_))
     }
 
-    /// Whether it serves and nothing about it is being changed.
-    pub fn is_at_rest(&self) -> bool {
-        self.is_ready() && self.stage() == Stage::Idle
-    }
-
     /// Whether the kubelet has not seen the newest spec, where it says what it has seen.
     pub fn is_behind(&self) -> bool {
         self.generation.zip(self.observed_generation).is_some_and(|(wanted, observed)| observed < wanted)

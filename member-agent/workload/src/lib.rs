@@ -16,12 +16,19 @@
 //! | `prove` | images are pulled before anything is stopped for them |
 //! | `rollout`, `patch` | which pods are updated next, and what is written to them |
 //! | `deadline` | updates that take too long |
+//! | `canary` | an update that goes by steps |
+//! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
+//! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
 
+pub mod blocked;
+mod canary;
 pub mod change;
+mod claims;
 mod deadline;
 pub mod family;
+mod fill;
 mod gate;
 pub mod identity;
 pub mod inplace;
@@ -34,7 +41,9 @@ pub mod reason;
 mod resize;
 pub mod revision;
 mod rollout;
+mod scale;
 pub mod selector;
+mod siblings;
 pub mod size;
 pub mod snapshot;
 pub mod spec;
@@ -43,6 +52,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
+pub use canary::Step as CanaryStep;
 pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};

@@ -1,5 +1,6 @@
 //! From a snapshot to a plan: what to write now, what to wait for, and what to say about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,16 +9,18 @@ use muster_crds::names::{ObjectName, RevisionName, Uid};
 use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
+use crate::canary;
 use crate::deadline::{self, Deadlines};
 use crate::family::Family;
 use crate::identity::Mold;
 use crate::planner::Planner;
+use crate::pod::Pod;
 use crate::prove::Proofs;
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Recorded};
-use crate::snapshot::{SetId, Snapshot};
+use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
-use crate::status;
+use crate::{claims, scale, siblings, status};
 
 /// Most steps of one plan. What does not fit is planned again when these are done, so that a set of many thousand pods
 /// neither fills the memory with bodies nor acts long on one look.
@@ -34,6 +37,10 @@ pub struct Plan {
     pub status: GameStatefulSetStatus,
     /// When time alone may change the plan.
     pub recheck_after: Option<Duration>,
+    /// How many pods of the set may be unavailable in an update.
+    pub budget: usize,
+    /// How many are.
+    pub unavailable: usize,
 }
 
 /// One write and what it is for.
@@ -111,6 +118,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -156,6 +172,20 @@ pub enum Action {
 }
 
 impl Action {
+    /// The pod that is written, if it is one.
+    pub fn pod(&self) -> Option<&ObjectName> {
+        match self {
+            Self::CreatePod { name, .. }
+            | Self::PatchPod { name, .. }
+            | Self::PatchPodStatus { name, .. }
+            | Self::ResizePod { name, .. }
+            | Self::DeletePod { name, .. }
+            | Self::ReplacePod { name, .. }
+            | Self::ForceDeletePod { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Verb and object, as in `create pod game-3`.
     pub fn title(&self) -> String {
         match self {
@@ -170,7 +200,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),
@@ -231,11 +261,13 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     let recorded = recorded(set.status.as_ref());
     let deleting = set.metadata.deletion_timestamp.is_some();
 
-    let mut family = Family::sort(&id, &spec, snapshot, recorded_replicas(set.status.as_ref()));
+    spec.problems.extend(siblings::overlap(snapshot, &spec));
+    let mut family = Family::sort(&id, &spec, snapshot);
     spec.problems.append(&mut family.problems);
-    let members: Vec<&crate::pod::Pod> = family.members().collect();
+    let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
-    let mut history = if deleting || spec.holds(Scope::Everything) {
+    let held = deleting || spec.holds(Scope::Everything);
+    let mut history = if held {
         History::on_record(&id, &recorded, revisions, &members)
     } else {
         History::of(&id, &spec, &recorded, revisions, &members)
@@ -243,6 +275,13 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
 
     if !spec.holds(Scope::Scaling) {
         history.complete(&family);
+    }
+    if !held {
+        history.trim(&spec, &members);
+    }
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
     }
 
     let selector = set.spec.selector.as_ref();
@@ -253,30 +292,44 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claims: &set.spec.volume_claim_templates,
         selected: &selected,
         readiness_gate: spec.readiness_gate,
+        claim_owners: claims::owners_of_new(&id, spec.retention),
     };
-    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
+    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     let failed = set.status.as_ref().and_then(|status| status.failed_update.as_ref());
     planner.deadlines = Deadlines::of(&spec, &family, &history, failed, now);
     planner.proofs = Proofs::of(&id, snapshot, now);
     if deleting {
         planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
+        planner.retain_all_claims();
     } else {
+        planner.follow(&canary);
         planner.run();
     }
-    for refusal in &snapshot.refusals {
-        planner.wait(None, Code::WriteRefused, format!("{}: {}", refusal.write, refusal.message));
-    }
     let failed = planner.deadlines.failed.take();
-    let (steps, waits) = planner.finish();
+    let (steps, mut waits) = planner.finish();
+    waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     status.failed_update = failed;
+    canary.write(&mut status);
     let stuck_at = deadline::watch_progress(&spec, set.status.as_ref(), &mut status, &waits, now);
-    let recheck = waits.iter().filter_map(|wait| wait.until).chain(stuck_at).min();
-    let recheck_after = recheck.map(|until| {
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck).chain(stuck_at);
+    let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()
     });
-    Ok(Plan { steps, waits, status, recheck_after })
+    let unavailable = family.slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_available)).count();
+    Ok(Plan { steps, waits, status, recheck_after, budget: spec.budget, unavailable })
+}
+
+/// The refusals that are still met: of writes that are still to be made.
+fn refused(refusals: &[Refusal], steps: &[Step]) -> Vec<Wait> {
+    if refusals.is_empty() {
+        return Vec::new();
+    }
+    let titles: BTreeSet<String> = steps.iter().map(|step| step.action.title()).collect();
+    let met = refusals.iter().filter(|refusal| titles.contains(&refusal.write));
+    met.map(|refusal| Wait { pod: refusal.pod.clone(), reason: refusal.reason(), until: None }).collect()
 }
 
 fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {
@@ -286,8 +339,4 @@ fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {
         update: status.update_revision.clone(),
         collisions: status.collision_count.unwrap_or_default().max(0),
     }
-}
-
-fn recorded_replicas(status: Option<&GameStatefulSetStatus>) -> u32 {
-    status.and_then(|status| u32::try_from(status.replicas).ok()).unwrap_or_default()
 }

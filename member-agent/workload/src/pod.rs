@@ -34,6 +34,14 @@ pub struct Pod {
     pub node: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
+    /// Its volumes that are claims: names of volume and claim.
+    pub claims: Vec<(String, String)>,
+    /// What its deletion costs, as its annotation says; 0 without.
+    pub deletion_cost: i32,
+    /// The value of that annotation where it is no number.
+    pub bad_deletion_cost: Option<Box<str>>,
+    /// Whether it may be removed without its node, or has been.
+    pub force: Force,
     /// Its ordinal, and how long the name of its set is; from its name.
     place: Option<(u32, usize)>,
     /// Its controller.
@@ -66,6 +74,17 @@ pub struct Pod {
     pub observed_since: Timestamp,
     /// How long its containers may take to end.
     pub termination_grace: SignedDuration,
+}
+
+/// Whether a pod may be removed for good when its node is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It may not: it may still run.
+    Never,
+    /// It may, as its annotation says.
+    Allowed,
+    /// It was, and nothing but its finalizers keeps it.
+    Done,
 }
 
 /// The controller of an object.
@@ -193,15 +212,16 @@ pub enum ContainerState {
 
 impl Pod {
     /// Reads a pod as it arrives at `seen`. `before` is what was known of it: it remembers since when the kubelet has
-    /// been seen at the generation it reports.
+    /// been seen at the generation it reports, and since when its gate has been seen closed.
     pub fn read(pod: &core::Pod, seen: Timestamp, before: Option<&Self>) -> Result<Self, NameError> {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref();
         let status = pod.status.as_ref();
         let uid = Uid::new(meta.uid.as_deref().unwrap_or_default())?;
         let observed_generation = status.and_then(|status| status.observed_generation);
-        let observed_since = before
-            .filter(|before| before.uid == uid && before.observed_generation == observed_generation)
+        let known = before.filter(|before| before.uid == uid);
+        let observed_since = known
+            .filter(|before| before.observed_generation == observed_generation)
             .map_or(seen, |before| before.observed_since);
         let annotation = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
         let condition = |type_: &str| {
@@ -212,17 +232,27 @@ impl Pod {
         let not_ready = condition("Ready").filter(|ready| ready.status != "True");
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
         let name = ObjectName::new(meta.name.as_deref().unwrap_or_default())?;
+        let cost = annotation(keys::POD_DELETION_COST);
         let parent = identity::parent(name.as_str());
         let labels = meta.labels.clone().unwrap_or_default();
         Ok(Self {
             revision: labels.get(keys::REVISION).and_then(|label| RevisionName::new(label).ok()),
-            identified: parent.is_some_and(|(_, ordinal)| {
-                identity::required_labels(name.as_str(), ordinal)
-                    .into_iter()
-                    .all(|(key, value)| labels.get(key) == Some(&value))
-            }),
-            node: spec.and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            identified: parent
+                .is_some_and(|(_, ordinal)| identity::is_identified(name.as_str(), ordinal, &labels)),
+            node: spec.and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
+            claims: claims(spec),
+            deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or_default(),
+            bad_deletion_cost: cost
+                .filter(|cost| cost.parse::<i32>().is_err())
+                .map(|cost| cost.as_str().into()),
+            force: if meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds == Some(0) {
+                Force::Done
+            } else if annotation(keys::NODE_LOST_FORCE_DELETE).is_some_and(|value| value == "true") {
+                Force::Allowed
+            } else {
+                Force::Never
+            },
             place: parent.map(|(set, ordinal)| (ordinal, set.len())),
             name,
             uid,
@@ -237,7 +267,8 @@ impl Pod {
             not_ready_since: not_ready.and_then(|ready| Some(ready.last_transition_time.as_ref()?.0)),
             resize: resize(condition("PodResizePending"), condition("PodResizeInProgress")).map(Box::new),
             tolerations: tolerations(spec),
-            gate: gate(spec, condition(INPLACE_UPDATE_READY)),
+            gate: gate(spec, condition(INPLACE_UPDATE_READY))
+                .remembering(known.map(|before| &before.gate), seen),
             // What does not parse was not written by us and says nothing.
             state: annotation(keys::INPLACE_STATE).and_then(|text| serde_json::from_str(text).ok()),
             grace_note: annotation(keys::INPLACE_GRACE).and_then(|text| serde_json::from_str(text).ok()),
@@ -255,6 +286,11 @@ impl Pod {
         self.revision.as_ref() == Some(revision)
     }
 
+    /// The ordinal that its name ends with, whichever set it is of.
+    pub(crate) fn own_ordinal(&self) -> Option<u32> {
+        self.place.map(|(ordinal, _)| ordinal)
+    }
+
     /// Its ordinal, if its name is one of this set's.
     pub fn ordinal_in(&self, set: &str) -> Option<u32> {
         let (ordinal, length) = self.place?;
@@ -264,6 +300,20 @@ impl Pod {
     /// Whether it runs, is ready and is here to stay.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Running && self.ready.is_some() && !self.deleting
+    }
+}
+
+impl Gate {
+    /// The gate as it is seen now, with what was known of it. The time on a closed gate is when its closing was planned;
+    /// who saw it open later than that knows better.
+    pub fn remembering(self, before: Option<&Self>, seen: Timestamp) -> Self {
+        let Self::Closed { since, closing } = self else { return self };
+        let since = match before {
+            None => since,
+            Some(Self::Closed { since: known, closing: of }) if *of == closing => since.max(*known),
+            Some(_) => since.map(|since| since.max(seen)),
+        };
+        Self::Closed { since, closing }
     }
 }
 
@@ -318,6 +368,15 @@ fn tolerations(spec: Option<&core::PodSpec>) -> Vec<core::Toleration> {
             && toleration.key.as_deref().is_some_and(|key| GIVEN.contains(&key))
     };
     all.filter(|toleration| !given(toleration)).cloned().collect()
+}
+
+fn claims(spec: Option<&core::PodSpec>) -> Vec<(String, String)> {
+    let volumes = spec.and_then(|spec| spec.volumes.as_deref()).unwrap_or_default().iter();
+    let claim = |volume: &core::Volume| {
+        let claim = volume.persistent_volume_claim.as_ref()?;
+        Some((volume.name.clone(), claim.claim_name.clone()))
+    };
+    volumes.filter_map(claim).collect()
 }
 
 fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) -> Vec<Container> {

@@ -77,6 +77,8 @@ codes! {
     DrainFinalizer,
     /// An update failed, and the pod goes back to the revision it came from.
     RollBack,
+    /// An annotation that ended a pause is taken off, so that it ends no other.
+    EndResume,
 
     // What is waited for.
     /// The pod was created and does not run or is not ready yet.
@@ -173,8 +175,39 @@ codes! {
     NodeLost,
     /// The next pods of a new set wait for those before them (scaleStrategy.createBatch).
     CreateBatch,
-    /// The pod is one of another set that selects it too.
-    OverlappingSelectors,
+    /// The pod's volumes are not the claims that the set gives it.
+    StorageMismatch,
+    /// A claim has a controller that is neither the set nor its pod, and its owners are left alone.
+    ClaimControlled,
+    /// Which ordinals go first is written into the status before any of them goes.
+    OrdinalsChosen,
+}
+
+impl Code {
+    /// Whether what is waited for will not come by itself: somebody has to see to it, and hears of it by an event. The
+    /// others pass, or are as somebody wants them to be.
+    pub fn needs_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::Unschedulable
+                | Self::ImagePull
+                | Self::CrashLoop
+                | Self::ContainerNotRunning
+                | Self::CannotUpdateInPlace
+                | Self::RevisionMissing
+                | Self::NameTaken
+                | Self::WriteRefused
+                | Self::InvalidSpec
+                | Self::UpdateRefused
+                | Self::HookDenied
+                | Self::HookTemplateMissing
+                | Self::PodDeadline
+                | Self::ResizeInfeasible
+                | Self::Quota
+                | Self::ClaimNotReady
+                | Self::NodeLost
+        )
+    }
 }
 
 impl fmt::Display for Code {

@@ -106,7 +106,6 @@ impl<'a> History<'a> {
         history.adopt(id);
         history.choose_update(id, spec, revisions, pods);
         history.choose_current(recorded, pods);
-        history.trim(spec, pods);
         history
     }
 
@@ -165,6 +164,10 @@ impl<'a> History<'a> {
                 self.update = Some(newest);
                 return;
             }
+            if !spec.is_runnable() {
+                self.update = Some(newest);
+                return;
+            }
             // Without pods there is nothing that an update strategy could protect.
             if !pods.is_empty() {
                 self.refused = refused_field(spec, newest);
@@ -173,6 +176,9 @@ impl<'a> History<'a> {
                     return;
                 }
             }
+        }
+        if !spec.is_runnable() {
+            return;
         }
         let number = newest.map_or(1, |newest| newest.number.saturating_add(1));
         let same = |revision: &&&Revision| revision.meaning == spec.meaning;
@@ -247,7 +253,9 @@ impl<'a> History<'a> {
         }
     }
 
-    fn trim(&mut self, spec: &Spec, pods: &[&Pod]) {
+    /// Drops the oldest of those that nothing uses. Comes last: a plan that finds an update complete has nothing else to
+    /// write, and no other follows it.
+    pub fn trim(&mut self, spec: &Spec, pods: &[&Pod]) {
         let (Some(limit), Some(update)) = (spec.history_limit, self.update) else { return };
         let carried: BTreeSet<&str> =
             pods.iter().filter_map(|pod| pod.revision.as_ref()).map(RevisionName::as_str).collect();

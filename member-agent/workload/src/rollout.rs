@@ -42,6 +42,9 @@ impl<'a> Planner<'a> {
             let wanted = self.wanted(slot.ordinal, pod);
             self.refresh_pod(pod, wanted);
         }
+        for pod in family.surge.iter().filter_map(|slot| slot.pod).filter(|pod| !pod.deleting) {
+            self.refresh_pod(pod, None);
+        }
         // A pod that is too many is left as it is, but not kept from becoming ready: an ordered scale-down may wait
         // for that.
         for (_, pod) in &family.condemned {
@@ -202,12 +205,13 @@ impl<'a> Planner<'a> {
     }
 
     fn begin(&mut self, due: Vec<(u32, &'a Pod)>) {
-        let unavailable =
-            self.family.slots.iter().filter(|slot| !slot.pod.is_some_and(Pod::is_at_rest)).count();
+        // As with the bk-bcs operator, pods above replicas are up before those they stand in for go down.
+        let slots = self.family.slots.iter().chain(&self.family.surge);
+        let unavailable = slots.filter(|slot| !slot.pod.is_some_and(|pod| self.is_at_rest(pod))).count();
         let mut budget = Budget {
             left: self.spec.budget.saturating_sub(unavailable),
             // Those that are down and not due: they are on their way to where they should be.
-            in_flight: unavailable - due.iter().filter(|(_, pod)| !pod.is_at_rest()).count(),
+            in_flight: unavailable - due.iter().filter(|(_, pod)| !self.is_at_rest(pod)).count(),
             first: false,
             alone: BTreeMap::new(),
             held: false,
@@ -233,7 +237,7 @@ impl<'a> Planner<'a> {
     }
 
     fn begin_replacement(&mut self, pod: &'a Pod, target: &Revision, budget: &mut Budget) {
-        let free = !pod.is_available();
+        let free = !self.is_available(pod);
         if self.is_blocked(free, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
@@ -242,7 +246,9 @@ impl<'a> Planner<'a> {
         }
         budget.left -= usize::from(!free);
         budget.in_flight += 1;
-        let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
+        // One that became ready meanwhile does not cost nothing.
+        let version = pod.resource_version.clone();
+        let action = Action::ReplacePod { name: pod.name.clone(), uid: pod.uid.clone(), version };
         let message = format!("pod {} comes back with revision {}", pod.name, target.name);
         self.step(action, Code::Recreate, message);
     }
@@ -277,7 +283,7 @@ impl<'a> Planner<'a> {
             self.resize(pod, target, change); // Says why it stays.
             return;
         }
-        let free = !pod.is_at_rest();
+        let free = !self.is_at_rest(pod);
         if self.is_blocked(free, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
@@ -302,6 +308,11 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether a pod serves, long enough to count, and nothing about it is being changed.
+    fn is_at_rest(&self, pod: &Pod) -> bool {
+        self.is_available(pod) && pod.stage() == Stage::Idle
+    }
+
     fn is_blocked(&self, free: bool, budget: &Budget) -> bool {
         if free { self.spec.ordered && budget.in_flight >= self.spec.budget } else { budget.left == 0 }
     }
@@ -323,7 +334,7 @@ impl<'a> Planner<'a> {
     /// What pods say that wait for the first pod of a revision: none when one runs, nothing when none has begun.
     fn first_of(&self, target: &Revision) -> Option<String> {
         let slots = || self.family.slots.iter().filter_map(|slot| Some((slot.ordinal, slot.pod?)));
-        if slots().any(|(_, pod)| pod.is_at(&target.name) && pod.is_at_rest()) {
+        if slots().any(|(_, pod)| pod.is_at(&target.name) && self.is_at_rest(pod)) {
             return None;
         }
         let begun = slots().find(|(ordinal, pod)| {
@@ -377,7 +388,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let partition = self.partition;
-        let below = self.family.slots.iter().filter(|slot| slot.ordinal < partition);
+        let below = self.family.slots.iter().filter(|slot| self.is_below_partition(slot.ordinal));
         let kept = below.filter_map(|slot| slot.pod).filter(|pod| !pod.deleting && !pod.is_at(&update.name));
         let count = kept.count();
         if count > 0 {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use muster_crds::GameStatefulSet;
 use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
 use serde_json::Value;
 
 use crate::pod::Pod;
+use crate::reason::{Code, Reason};
 use crate::revision::Revision;
 
 /// One set and what exists around it, at one moment.
@@ -20,7 +22,7 @@ pub struct Snapshot {
     /// Pods of its namespace whose names begin with the set's, whoever owns them.
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
-    pub claims: BTreeMap<String, Claim>,
+    pub claims: BTreeMap<String, Arc<Claim>>,
     /// The nodes that pods of the set are on, by name.
     pub nodes: BTreeMap<String, Node>,
     /// HookRuns that the set controls.
@@ -50,10 +52,17 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Whether the set is being deleted.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.set.metadata.deletion_timestamp.is_some()
+    }
+}
+
 /// A node, cut down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Whether it says that it is ready; none when it says nothing of it.
+    /// Whether its kubelet says that it is ready; none when the kubelet is not heard of (status Unknown, or none at all).
     pub ready: Option<bool>,
     /// Whether its kubelet can hot patch.
     pub hot_patches: bool,
@@ -82,20 +91,71 @@ pub struct HookRun {
     pub deleting: bool,
 }
 
+impl HookRun {
+    /// Whether it has answered.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.phase.as_str(), "" | "Pending" | "Running")
+    }
+}
+
 /// A write that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Verb and object, as in `create pod game-3`.
     pub write: String,
+    /// The pod that was to be written, if it was one.
+    pub pod: Option<ObjectName>,
+    /// The claim of the pod that was refused, if it was that.
+    pub claim: Option<String>,
     /// Why, in the API server's words.
     pub message: String,
 }
 
+impl Refusal {
+    /// Which kind of refusal.
+    pub fn reason(&self) -> Reason {
+        let Self { write, claim, message, .. } = self;
+        // As the quota admission of Kubernetes says it; there is no field that tells.
+        let code = if message.contains("exceeded quota") {
+            Code::Quota
+        } else if claim.is_some() {
+            Code::ClaimNotReady
+        } else {
+            Code::WriteRefused
+        };
+        Reason::new(
+            code,
+            match claim {
+                Some(claim) => format!("{write}: claim {claim}: {message}"),
+                None => format!("{write}: {message}"),
+            },
+        )
+    }
+}
+
 /// A PersistentVolumeClaim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim {
+    /// Its uid.
+    pub uid: String,
+    /// The version that was read.
+    pub resource_version: String,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// All its owners.
+    pub owners: Vec<OwnerReference>,
+}
+
+impl Claim {
+    /// Reads a claim.
+    pub fn read(meta: &ObjectMeta) -> Self {
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            deleting: meta.deletion_timestamp.is_some(),
+            owners: meta.owner_references.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// Which set.

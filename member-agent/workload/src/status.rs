@@ -9,11 +9,13 @@ use muster_crds::keys::condition;
 use muster_crds::names::RevisionName;
 use muster_crds::tkex::{GameStatefulSetSpec, GameStatefulSetStatus, HookStrategy};
 
-use crate::family::Family;
+use crate::blocked::blocked_by;
+use crate::family::{Family, Slot};
 use crate::plan::{Step, Wait};
 use crate::pod::Pod;
 use crate::reason::Code;
 use crate::revision::{History, Revision};
+use crate::scale;
 use crate::spec::{NO_HOT_PATCH, Scope, Spec};
 
 /// Most bytes of a condition's message.
@@ -30,9 +32,11 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> GameStatefulSetStatus {
     let before = set.status.clone().unwrap_or_default();
+    let (blocked_by, blocked_by_omitted) = blocked_by(&before.blocked_by, waits, now);
     let live: Vec<&Pod> =
         family.slots.iter().filter_map(|slot| slot.pod).filter(|pod| !pod.deleting).collect();
-    let draining = family.members().count() - live.len();
+    let gone = |slot: &&Slot<'_>| slot.pod.is_some_and(|pod| pod.deleting);
+    let draining = family.slots.iter().chain(&family.surge).filter(gone).count() + family.condemned.len();
     let count = |test: &dyn Fn(&Pod) -> bool| live.iter().filter(|pod| test(pod)).count() as i64;
     let name = |revision: Option<&Revision>| revision.map(|revision| revision.name.clone());
     let update = name(history.update);
@@ -41,6 +45,7 @@ pub(crate) fn status(
     };
     let current = name(history.current);
     let ready = count(&|pod| pod.is_available());
+    let available = count(&|pod| spec.is_available(pod, now));
     let mut replicas = live.len() as i64;
     if spec.holds(Scope::Scaling) {
         // The last good number is remembered here: pods that die meanwhile are to come back.
@@ -54,7 +59,7 @@ pub(crate) fn status(
         current_replicas: count(&|pod| is_at(pod, &current)),
         updated_replicas: count(&|pod| is_at(pod, &update)),
         updated_ready_replicas: count(&|pod| is_at(pod, &update) && pod.is_available()),
-        available_replicas: ready,
+        available_replicas: available,
         draining_replicas: draining as i64,
         // Until a new revision is stored, the last one stays on record.
         current_revision: text(current).or(before.current_revision),
@@ -72,11 +77,13 @@ pub(crate) fn status(
         pre_delete_hook_condition: before.pre_delete_hook_condition,
         pre_inplace_hook_condition: before.pre_inplace_hook_condition,
         post_inplace_hook_condition: before.post_inplace_hook_condition,
-        scale_down: None,
-        blocked_by: Vec::new(),
-        blocked_by_omitted: None,
         failed_update: None,
         last_progress_time: None,
+        scale_down: scale::scale_down(family, steps, waits),
+        removed_ordinals: family.ordinals.removed.write(),
+        filling_replicas: family.filling.map(i64::from),
+        blocked_by,
+        blocked_by_omitted,
         malformed: Vec::new(),
     };
     let all_ready = ready == family.slots.len() as i64;
@@ -90,7 +97,8 @@ pub(crate) fn status(
     put(progressing(steps, waits));
     let mut only_if = |type_: &str, problem: Option<(&str, String)>| match problem {
         Some((reason, message)) => {
-            let condition = Condition::new(type_, true, reason, shorten(message)).observed(generation);
+            let condition =
+                Condition::new(type_, true, reason, shorten(message, MAX_MESSAGE)).observed(generation);
             set_condition(&mut status.conditions, condition, now);
         }
         None => {
@@ -100,7 +108,11 @@ pub(crate) fn status(
     only_if(condition::INVALID_SPEC, invalid(spec));
     only_if(condition::UPDATE_REFUSED, history.refused.as_deref().map(|field| refused(spec, history, field)));
     let paused = waits.iter().find(|wait| wait.reason.code == Code::Paused);
-    only_if(condition::PAUSED, paused.map(|wait| ("PausedByUser", wait.reason.message.clone())));
+    let paused = paused.map(|wait| ("PausedByUser", wait.reason.message.clone()));
+    let by_canary = |wait: &&Wait| matches!(wait.reason.code, Code::CanaryPause | Code::CanaryPaused);
+    let by_canary = waits.iter().find(by_canary);
+    let by_canary = by_canary.map(|wait| (wait.reason.code.as_str(), wait.reason.message.clone()));
+    only_if(condition::PAUSED, paused.or(by_canary));
     only_if(condition::HOOKS_NOT_ENFORCED, hooks(&set.spec));
     status
 }
@@ -116,7 +128,10 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::InvalidSpec
                 | Code::CannotUpdateInPlace
                 | Code::RevisionMissing
+                | Code::StorageMismatch
+                | Code::ClaimControlled
                 | Code::Partition
+                | Code::CanaryPaused
         )
     };
     let mut codes: BTreeMap<Code, (usize, &Wait)> = BTreeMap::new();
@@ -124,7 +139,7 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
         codes.entry(wait.reason.code).or_insert((0, wait)).0 += 1;
     }
     let message: Vec<String> = codes.values().map(|(count, first)| summary(*count, first)).collect();
-    let message = shorten(message.join("; "));
+    let message = shorten(message.join("; "), MAX_MESSAGE);
     if codes.contains_key(&Code::PodDeadline) {
         return Condition::new(condition::PROGRESSING, false, Code::PodDeadline.as_str(), message);
     }
@@ -149,6 +164,7 @@ fn invalid(spec: &Spec) -> Option<(&'static str, String)> {
     let worst = spec.problems.iter().map(|problem| problem.scope).max()?;
     let reason = match worst {
         Scope::Nothing => "FieldIgnored",
+        Scope::Template => "TemplateRefused",
         Scope::Updates => "UpdatesHeld",
         Scope::Scaling => "ScalingHeld",
         Scope::Everything => "SetHeld",
@@ -190,9 +206,10 @@ fn hooks(spec: &GameStatefulSetSpec) -> Option<(&'static str, String)> {
     (!named.is_empty()).then(|| ("HooksNotSupported", message()))
 }
 
-fn shorten(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        let mut end = MAX_MESSAGE - 3;
+/// Cuts a message to `max` bytes, where it is longer.
+pub(crate) fn shorten(mut message: String, max: usize) -> String {
+    if message.len() > max {
+        let mut end = max.saturating_sub(3);
         while !message.is_char_boundary(end) {
             end -= 1;
         }

@@ -27,6 +27,8 @@ mod removal;
 #[cfg(test)]
 mod rollout;
 #[cfg(test)]
+mod statefulset;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod talk;

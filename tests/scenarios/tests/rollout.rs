@@ -78,41 +78,6 @@ async fn sts_c1_pods_carry_their_identity_and_the_counters_follow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sts_e8_an_ordered_set_comes_up_and_goes_down_one_by_one_in_order() {
-    let world = arena(0, &spec("OrderedReady", &json!({}))).await;
-    let film = world.film(SHANGHAI, "arena").await;
-    world.edit_set(SHANGHAI, "arena", &scaled(5)).await;
-    world.set_settled(SHANGHAI, "arena", 5).await;
-    film.assert_created_in_order();
-    assert_eq!(film.created(), ["arena-0", "arena-1", "arena-2", "arena-3", "arena-4"]);
-    world.edit_set(SHANGHAI, "arena", &scaled(1)).await;
-    world.set_settled(SHANGHAI, "arena", 1).await;
-    assert_eq!(film.deleted(), ["arena-4", "arena-3", "arena-2", "arena-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn sts_e9_a_parallel_set_comes_up_at_once_although_a_pod_cannot_be_placed() {
-    let mut setup = Setup::new(&[SHANGHAI]);
-    setup.nodes = 1;
-    let world = World::start(setup).await;
-    world.namespace_in(SHANGHAI).await;
-    world.apply_in(SHANGHAI, &set("arena", 112)).await;
-    world
-        .until("110 pods are ready and two wait for a node", async || {
-            let pods = world.pods(SHANGHAI, "arena").await;
-            let ready = pods.iter().filter(|pod| pod.ready).count();
-            if (pods.len(), ready) == (112, 110) {
-                Ok(())
-            } else {
-                Err(format!("{} pods, {ready} ready", pods.len()))
-            }
-        })
-        .await;
-    world.edit_set(SHANGHAI, "arena", &scaled(110)).await;
-    world.set_settled(SHANGHAI, "arena", 110).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn sts_c4_deleted_pods_come_back_under_their_names() {
     for policy in TYPES {
         let world = arena(5, &spec(policy, &json!({}))).await;
@@ -227,18 +192,6 @@ async fn sts_c18_a_rollback_uses_the_old_revision_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sts_e11_a_set_scales_through_its_sub_resource() {
-    let world = arena(2, &json!({})).await;
-    world.set_settled(SHANGHAI, "arena", 2).await;
-    let scale = Patch::Merge(json!({"spec": {"replicas": 4}}));
-    world.sets(SHANGHAI).patch_scale("arena", &PatchParams::default(), &scale).await.expect("scaled");
-    world.set_settled(SHANGHAI, "arena", 4).await;
-    let scale = world.sets(SHANGHAI).get_scale("arena").await.expect("answered");
-    let status = scale.status.expect("a status");
-    assert_eq!((status.replicas, status.selector.as_deref()), (4, Some("app=arena")));
-}
-
-#[tokio::test(start_paused = true)]
 async fn sts_c3_a_deleted_set_takes_its_pods_and_revisions_along() {
     let world = arena(3, &json!({})).await;
     world.set_settled(SHANGHAI, "arena", 3).await;
@@ -264,39 +217,6 @@ async fn sts_reserved_ordinals_get_no_pod() {
     let world = arena(3, &json!({"spec": {"reserveOrders": [1]}})).await;
     world.set_settled(SHANGHAI, "arena", 3).await;
     assert_eq!(world.pods(SHANGHAI, "arena").await.ordinals(), [0, 2, 3]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn sts_e15_claims_are_made_for_each_ordinal_and_outlive_their_pods() {
-    use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-
-    let claims = json!({"spec": {"volumeClaimTemplates": [{
-        "metadata": {"name": "saves"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }]}});
-    let mut setup = Setup::new(&[SHANGHAI]);
-    setup.volumes = 3;
-    let world = arena_of(setup, 3, &claims).await;
-    world.set_settled(SHANGHAI, "arena", 3).await;
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
-    let uids = async || {
-        let list = api.list(&kube::api::ListParams::default()).await.expect("listed");
-        let named = list.items.into_iter().map(|claim| (claim.metadata.name, claim.metadata.uid));
-        named.collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let first = uids().await;
-    let names: Vec<_> = first.keys().flatten().map(String::as_str).collect();
-    assert_eq!(names, ["saves-arena-0", "saves-arena-1", "saves-arena-2"]);
-    world.edit_set(SHANGHAI, "arena", &scaled(1)).await;
-    world.set_settled(SHANGHAI, "arena", 1).await;
-    world.edit_set(SHANGHAI, "arena", &scaled(3)).await;
-    world.set_settled(SHANGHAI, "arena", 3).await;
-    assert_eq!(uids().await, first, "the same claims are used again");
-    let pods: Api<Pod> = Api::namespaced(world.member(SHANGHAI), NAMESPACE);
-    let pod = pods.get("arena-2").await.expect("it is there").spec.unwrap_or_default();
-    let claimed = pod.volumes.into_iter().flatten().find(|volume| volume.name == "saves");
-    let claim = claimed.and_then(|volume| volume.persistent_volume_claim).map(|source| source.claim_name);
-    assert_eq!(claim.as_deref(), Some("saves-arena-2"));
 }
 
 #[tokio::test(start_paused = true)]

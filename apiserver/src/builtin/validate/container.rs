@@ -49,14 +49,15 @@ pub(super) enum Role {
     Init,
 }
 
-/// Checks one container. `volumes` are the names of the pod's volumes.
+/// Checks one container of a pod: the names of its volumes, and its restart policy.
 pub(super) fn validate(
     container: &Value,
     path: &str,
     role: Role,
-    volumes: &BTreeSet<&str>,
+    pod: (&BTreeSet<&str>, &str),
     errors: &mut Vec<FieldError>,
 ) {
+    let (volumes, restart_policy) = pod;
     named(&container["name"], &format!("{path}.name"), names::label, errors);
     image(container, path, errors);
     one_of(
@@ -74,6 +75,7 @@ pub(super) fn validate(
         &["Always", "IfNotPresent", "Never"],
         errors,
     );
+    resize_policy(container, &format!("{path}.resizePolicy"), restart_policy, errors);
     resources(&container["resources"], &format!("{path}.resources"), errors);
     let sidecar = container["restartPolicy"] == "Always";
     match role {
@@ -271,6 +273,23 @@ fn mounts(container: &Value, path: &str, volumes: &BTreeSet<&str>, errors: &mut 
         }
         if sub_path.split('/').any(|part| part == "..") {
             errors.push(FieldError::invalid(&sub_path_field, sub_path, "must not contain '..'"));
+        }
+    }
+}
+
+/// What becomes of a container when an amount of it changes.
+fn resize_policy(container: &Value, path: &str, restart_policy: &str, errors: &mut Vec<FieldError>) {
+    let mut seen = BTreeSet::new();
+    for (index, policy) in list(&container["resizePolicy"]).iter().enumerate() {
+        let (resource, restart) = (text(&policy["resourceName"]), text(&policy["restartPolicy"]));
+        if !seen.insert(resource) {
+            errors.push(FieldError::duplicate(format!("{path}[{index}]"), resource));
+        }
+        one_of(&policy["resourceName"], path, &["cpu", "memory"], errors);
+        one_of(&policy["restartPolicy"], path, &["NotRequired", "RestartContainer"], errors);
+        if restart_policy == "Never" && restart != "NotRequired" {
+            let message = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.push(FieldError::invalid(path, restart, message));
         }
     }
 }

@@ -122,7 +122,7 @@ fn containers(spec: &Value, volumes: &BTreeSet<&str>, errors: &mut Vec<FieldErro
     for (field, role) in [("containers", Role::Main), ("initContainers", Role::Init)] {
         for (index, container) in list(&spec[field]).iter().enumerate() {
             let path = format!("spec.{field}[{index}]");
-            container::validate(container, &path, role, volumes, errors);
+            container::validate(container, &path, role, (volumes, text(&spec["restartPolicy"])), errors);
             let name = text(&container["name"]);
             if !name.is_empty() && !names.insert(name) {
                 errors.push(FieldError::duplicate(format!("{path}.name"), name));

@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource};
 use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
 use muster_runtime::{Clock, Tasks};
-use muster_workload::{Action, Code, Step};
+use muster_workload::{Action, Code, Step, Wait};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -79,7 +79,22 @@ impl Events {
         };
         let warning = refusal.is_some() || step.reason.code == Code::ReplaceEnded;
         let gist = gist(&step.action, &message);
-        let note = Note { set: set.object_ref(&()), reason, warning, message, gist };
+        self.hand_in(Note { set: set.object_ref(&()), reason, warning, message, gist });
+    }
+
+    /// Warns of something that is waited for and does not come by itself.
+    pub(super) fn warn(&self, set: &GameStatefulSet, wait: &Wait) {
+        let gist = wait.reason.message.clone();
+        let (message, gist) = match &wait.pod {
+            Some(pod) => (format!("pod {pod}: {gist}"), gist.replace(pod.as_str(), "*")),
+            None => (gist.clone(), gist),
+        };
+        let reason = wait.reason.code.as_str();
+        self.hand_in(Note { set: set.object_ref(&()), reason, warning: true, message, gist });
+    }
+
+    fn hand_in(&self, note: Note) {
+        let reason = note.reason;
         // A full queue means that events come faster than they can be written: the newest are dropped.
         if self.queue.try_send(note).is_err() {
             tracing::debug!(reason, "event dropped");
@@ -92,7 +107,7 @@ fn reason(step: &Step, refused: bool) -> Option<&'static str> {
     let (done, failed) = match (&step.action, step.reason.code) {
         (_, Code::ReplaceEnded) => ("RecreatingFailedPod", "FailedDelete"),
         (Action::CreatePod { .. } | Action::CreateClaims { .. }, _) => ("SuccessfulCreate", "FailedCreate"),
-        (Action::DeletePod { .. }, _) => ("SuccessfulDelete", "FailedDelete"),
+        (Action::DeletePod { .. } | Action::ReplacePod { .. }, _) => ("SuccessfulDelete", "FailedDelete"),
         (_, Code::UpdateInPlace) => ("SuccessfulUpdatePodInPlace", "FailedUpdatePodInPlace"),
         (Action::PatchPod { .. }, _) => ("SuccessfulUpdate", "FailedUpdate"),
         (Action::PatchPodStatus { .. }, _) if refused => ("", "FailedUpdate"),
@@ -110,6 +125,7 @@ fn gist(action: &Action, message: &str) -> String {
         | Action::PatchPodStatus { name, .. }
         | Action::ResizePod { name, .. }
         | Action::DeletePod { name, .. }
+        | Action::ReplacePod { name, .. }
         | Action::ForceDeletePod { name, .. }
         | Action::PatchClaim { name, .. }
         | Action::CreateHookRun { name, .. }

@@ -1,10 +1,10 @@
 //! Carrying out steps: one request each, with a deadline, and what it returned goes into the world at once.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
@@ -15,14 +15,15 @@ use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
 use muster_runtime::Clock;
 use muster_runtime::watch::Key;
-use muster_workload::{Action, Code, Pod, Revision, Step};
+use muster_workload::{Action, Claim, Code, Pod, Revision, Step};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::observe::slim_claim;
 use super::world::World;
 
-/// How many requests for one set are under way at once.
+/// How many requests for one set are under way at once. It begins with one and may have one more for each that was
+/// answered well, as StatefulSet doubles its batches: what every request would meet is met by one.
 pub const PARALLEL_WRITES: usize = 16;
 
 /// How long one request may take.
@@ -37,6 +38,14 @@ pub(super) enum WriteError {
     /// The API server does not allow it.
     #[error("{0}")]
     Refused(String),
+    /// The API server does not allow a claim of the pod.
+    #[error("claim {claim}: {message}")]
+    ClaimRefused {
+        /// The claim.
+        claim: String,
+        /// Why.
+        message: String,
+    },
     /// The API server could not be asked, or is not able to answer.
     #[error("{0}")]
     Failed(#[source] Box<kube::Error>),
@@ -52,6 +61,8 @@ pub(super) enum WriteError {
 pub(super) struct Outcome<'a> {
     pub(super) step: &'a Step,
     pub(super) result: Result<(), WriteError>,
+    /// How long it took.
+    pub(super) took: Duration,
 }
 
 /// Who carries out steps.
@@ -73,27 +84,32 @@ impl Executor {
         let adopts =
             steps.iter().any(|step| matches!(step.reason.code, Code::AdoptPod | Code::AdoptRevision));
         if adopts && let Err(error) = self.confirm(set, key).await {
-            return steps.first().map(|step| Outcome { step, result: Err(error) }).into_iter().collect();
+            let outcome = |step| Outcome { step, result: Err(error), took: Duration::ZERO };
+            return steps.first().map(outcome).into_iter().collect();
         }
-        let stop = AtomicBool::new(false);
-        let mut attempts = Vec::with_capacity(steps.len());
-        for step in steps {
-            attempts.push(self.attempt(&key.namespace, step, &stop));
+        let mut outcomes = Vec::with_capacity(steps.len());
+        let mut left = steps.iter();
+        let mut running = FuturesUnordered::new();
+        let (mut window, mut stopped) = (1, false);
+        loop {
+            while running.len() < window && !stopped {
+                let Some(step) = left.next() else { break };
+                running.push(self.attempt(&key.namespace, step));
+            }
+            let Some(outcome) = running.next().await else { return outcomes };
+            let shared =
+                outcome.result.as_ref().is_err_and(|error| !matches!(error, WriteError::Outdated(_)));
+            stopped |= shared;
+            window = (window + 1).min(PARALLEL_WRITES);
+            outcomes.push(outcome);
         }
-        let outcomes = stream::iter(attempts).buffer_unordered(PARALLEL_WRITES);
-        outcomes.filter_map(std::future::ready).collect().await
     }
 
-    /// Carries out one step, unless told to stop; tells to stop after a failure that other steps would share.
-    async fn attempt<'a>(&self, namespace: &str, step: &'a Step, stop: &AtomicBool) -> Option<Outcome<'a>> {
-        if stop.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// Carries out one step.
+    async fn attempt<'a>(&self, namespace: &str, step: &'a Step) -> Outcome<'a> {
+        let began = Instant::now();
         let result = within_deadline(self.write(namespace, &step.action)).await;
-        if result.as_ref().is_err_and(|error| !matches!(error, WriteError::Outdated(_))) {
-            stop.store(true, Ordering::Relaxed);
-        }
-        Some(Outcome { step, result })
+        Outcome { step, result, took: began.elapsed() }
     }
 
     /// Whether the set is there and not being deleted, asked of the API server itself: who adopts by a cache that lags
@@ -157,6 +173,9 @@ impl Executor {
             Action::DeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), None).await
             }
+            Action::ReplacePod { name, uid, version } => {
+                self.delete_at::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(version), None).await
+            }
             Action::ForceDeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(0)).await
             }
@@ -187,6 +206,9 @@ impl Executor {
             match self.create::<PersistentVolumeClaim>(namespace, name, body).await {
                 // It was read, and the next plan knows it.
                 Ok(()) | Err(WriteError::Outdated(_)) => {}
+                Err(WriteError::Refused(message)) => {
+                    return Err(WriteError::ClaimRefused { claim: name.clone(), message });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -201,10 +223,14 @@ impl Executor {
             Err(WriteError::Outdated(message)) => {
                 // It exists, and the watch has not told of it yet.
                 let request = requests::<K>(namespace).get(name, &kube::api::GetParams::default());
-                match self.send::<K>(namespace, name, request).await {
-                    Ok(()) => Err(WriteError::Outdated(message)),
-                    Err(error) => Err(error),
+                let request = request.map_err(|error| WriteError::Refused(error.to_string()))?;
+                match self.client.request::<K>(request).await {
+                    Ok(object) => object.found(&self.world, &Key::new(namespace, name), self.clock.now()),
+                    // It is gone again.
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(sort(error)),
                 }
+                Err(WriteError::Outdated(message))
             }
             result => result,
         }
@@ -239,10 +265,25 @@ impl Executor {
         uid: &str,
         grace: Option<u32>,
     ) -> Result<(), WriteError> {
+        self.delete_at::<K>(namespace, name, uid, None, grace).await
+    }
+
+    /// Deletes an object, which must still be at this version, if one is given.
+    async fn delete_at<K: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        version: Option<&String>,
+        grace: Option<u32>,
+    ) -> Result<(), WriteError> {
         let key = Key::new(namespace, name);
         let parameters = DeleteParams {
             grace_period_seconds: grace,
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: version.cloned(),
+            }),
             ..DeleteParams::default()
         };
         let request = requests::<K>(namespace)
@@ -270,6 +311,11 @@ trait Kept: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::De
     /// Takes the object that a write returned.
     fn keep(&self, world: &World, key: &Key, now: Timestamp);
 
+    /// Takes the object that was there when it was asked for.
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        self.keep(world, key, now);
+    }
+
     /// The object of this uid is gone.
     fn forget(world: &World, key: &Key, uid: &str);
 
@@ -288,6 +334,11 @@ impl Kept for CorePod {
             let pod = state.remember(key, pod, now);
             state.pods.wrote(key, pod);
         });
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.pods.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {
@@ -311,6 +362,11 @@ impl Kept for ControllerRevision {
         world.update(|state| state.revisions.wrote(key, revision));
     }
 
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.revisions.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
+    }
+
     fn forget(world: &World, key: &Key, uid: &str) {
         world.update(|state| state.revisions.found_gone(key, uid));
     }
@@ -318,8 +374,13 @@ impl Kept for ControllerRevision {
 
 impl Kept for PersistentVolumeClaim {
     fn keep(&self, world: &World, key: &Key, _: Timestamp) {
-        let Some(claim) = slim_claim(self) else { return };
+        let claim = Claim::read(&self.metadata);
         world.update(|state| state.claims.wrote(key, claim));
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.claims.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {
@@ -337,6 +398,22 @@ fn patch_params() -> PatchParams {
 
 async fn within_deadline<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
     tokio::time::timeout(WRITE_DEADLINE, write).await.unwrap_or(Err(WriteError::Deadline))
+}
+
+impl WriteError {
+    /// What the API server said against the step and will say again; none for what passes. A server error that comes
+    /// from the server itself is among it: so speak admission webhooks that are down.
+    pub(super) fn refusal(&self) -> Option<(Option<&str>, String)> {
+        match self {
+            Self::Refused(message) => Some((None, message.clone())),
+            Self::ClaimRefused { claim, message } => Some((Some(claim), message.clone())),
+            Self::Failed(error) => match error.as_ref() {
+                kube::Error::Api(status) if status.code == 500 => Some((None, status.message.clone())),
+                _ => None,
+            },
+            Self::Outdated(_) | Self::Deadline | Self::SetGone => None,
+        }
+    }
 }
 
 pub(super) fn sort(error: kube::Error) -> WriteError {

@@ -6,7 +6,9 @@
 
 mod events;
 mod execute;
+mod metrics;
 mod observe;
+mod original;
 mod world;
 
 use std::collections::HashMap;
@@ -16,13 +18,13 @@ use std::time::Duration;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use muster_crds::GameStatefulSet;
-use muster_crds::keys::manager;
+use muster_crds::keys::{condition, manager};
 use muster_crds::tkex::GameStatefulSetStatus;
 use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::{BACKOFF_MIN, Next, WorkQueue};
 use muster_runtime::watch::Key;
 use muster_runtime::{Clock, Tasks};
-use muster_workload::{Plan, Refusal, plan};
+use muster_workload::{Plan, Refusal, blocked, plan};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
@@ -34,7 +36,9 @@ use world::World;
 
 pub use events::{GATHER, QUEUE};
 pub use execute::{PARALLEL_WRITES, WRITE_DEADLINE};
+pub use metrics::WorkloadMetrics;
 pub use observe::GATHER_PODS;
+pub use original::{LOCK_NAME, LOCK_NAMESPACE, LOOK_RUNNING, LOOK_WAITING, run_alone};
 
 /// How many sets are worked on at once, unless told otherwise.
 pub const WORKERS: usize = 8;
@@ -44,6 +48,10 @@ pub const ROUNDS: usize = 16;
 
 /// Least time between two writes of one set's status.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The same where only the reasons differ: in a rollout the waits move with every pod, and are worth less than a write
+/// each time. What has not moved for so long is told at once.
+pub const REASONS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the controller needs.
 #[derive(Clone)]
@@ -56,12 +64,20 @@ pub struct WorkloadConfig {
     pub workers: usize,
     /// Which of its watches do not see the member.
     pub initialized: Initialized,
+    /// What it counts.
+    pub metrics: WorkloadMetrics,
 }
 
 impl WorkloadConfig {
     /// The usual settings.
     pub fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, workers: WORKERS, initialized: Initialized::new() }
+        Self {
+            client,
+            clock,
+            workers: WORKERS,
+            initialized: Initialized::new(),
+            metrics: WorkloadMetrics::new(),
+        }
     }
 }
 
@@ -82,6 +98,7 @@ impl WorkloadController {
         let worker = Arc::new(Worker {
             events: Events::start(config.client.clone(), config.clock.clone(), tasks),
             executor: Executor { client: config.client, clock: config.clock, world },
+            metrics: config.metrics,
             written: Mutex::new(HashMap::new()),
         });
         let (ready, group) = (Arc::clone(&watches), tasks.clone());
@@ -120,16 +137,27 @@ enum Acted {
 struct Worker {
     executor: Executor,
     events: Events,
+    metrics: WorkloadMetrics,
     /// When the status of each set was last written.
     written: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Worker {
-    /// Plans, acts and plans again until there is nothing to do.
+    /// Works on a set once, and measures it.
     async fn reconcile(&self, key: &Key) -> Next {
+        let began = Instant::now();
+        let next = self.work(key).await;
+        if self.executor.world.look(|state| state.sets.get(key).is_some()) {
+            self.metrics.reconciled(key, next != Next::Retry, began.elapsed());
+        }
+        next
+    }
+
+    /// Plans, acts and plans again until there is nothing to do.
+    async fn work(&self, key: &Key) -> Next {
         for _ in 0..ROUNDS {
             let Some((set, plan)) = self.plan(key) else { return Next::Done };
-            let later = match self.write_status(key, &set, plan.status.clone()).await {
+            let later = match self.write_status(key, &set, &plan).await {
                 Ok(later) => later,
                 Err(error) => {
                     tracing::warn!(set = %key, %error, "status not written");
@@ -147,7 +175,7 @@ impl Worker {
                 Acted::Failed => {
                     // The status tells of it.
                     if let Some((set, plan)) = self.plan(key) {
-                        let _ = self.write_status(key, &set, plan.status).await;
+                        let _ = self.write_status(key, &set, &plan).await;
                     }
                     return Next::Retry;
                 }
@@ -161,10 +189,15 @@ impl Worker {
         let world = &self.executor.world;
         let Some(snapshot) = world.snapshot(key) else {
             self.written.lock().remove(key);
+            self.metrics.forget(key);
             return None;
         };
+        let began = Instant::now();
         match plan(&snapshot, self.executor.clock.now()) {
-            Ok(plan) => Some((snapshot.set, plan)),
+            Ok(plan) => {
+                self.metrics.planned(key, &plan, began.elapsed());
+                Some((snapshot.set, plan))
+            }
             Err(error) => {
                 tracing::warn!(set = %key, %error, "no plan");
                 None
@@ -178,6 +211,7 @@ impl Worker {
         let mut acted = Acted::Done;
         for outcome in self.executor.carry_out(set, key, &plan.steps).await {
             let (step, title) = (outcome.step, outcome.step.action.title());
+            self.metrics.wrote(key, set, &outcome);
             match outcome.result {
                 Ok(()) => {
                     tracing::info!(set = %key, step = title, reason = %step.reason, "done");
@@ -190,9 +224,10 @@ impl Worker {
                 Err(error) => {
                     tracing::warn!(set = %key, step = title, %error, "not done");
                     acted = Acted::Failed;
-                    if let WriteError::Refused(message) = error {
+                    if let Some((claim, message)) = error.refusal() {
                         self.events.tell(set, step, Some(&message));
-                        refusals.push(Refusal { write: title, message });
+                        let (pod, claim) = (step.action.pod().cloned(), claim.map(str::to_owned));
+                        refusals.push(Refusal { write: title, pod, claim, message });
                     }
                 }
             }
@@ -206,26 +241,54 @@ impl Worker {
         &self,
         key: &Key,
         set: &GameStatefulSet,
-        status: GameStatefulSetStatus,
+        plan: &Plan,
     ) -> Result<Option<Duration>, WriteError> {
-        if set.status.as_ref() == Some(&status) {
+        let status = &plan.status;
+        if set.status.as_ref() == Some(status) {
             return Ok(None);
         }
+        let before = set.status.clone().unwrap_or_default();
+        let same = without_reasons(before.clone()) == without_reasons(status.clone());
+        let interval = if same { REASONS_INTERVAL } else { STATUS_INTERVAL };
         let last = self.written.lock().get(key).copied();
-        let due = last.map(|last| (last + STATUS_INTERVAL).saturating_duration_since(Instant::now()));
+        let due = last.map(|last| (last + interval).saturating_duration_since(Instant::now()));
         if let Some(wait) = due.filter(|wait| !wait.is_zero()) {
             return Ok(Some(wait));
         }
-        self.written.lock().insert(key.clone(), Instant::now());
+        let began = Instant::now();
         let body = json!({
             "apiVersion": GameStatefulSet::api_version(&()),
             "kind": GameStatefulSet::kind(&()),
             "metadata": {"name": key.name, "namespace": key.namespace, "uid": set.metadata.uid},
             "status": status,
         });
-        self.executor.apply_status(key, &body).await?;
+        let written = self.executor.apply_status(key, &body).await;
+        self.metrics.wrote_status(written.is_ok());
+        if let Err(error) = written {
+            // The next attempt is not put off by this one, but by the pauses after failures.
+            self.written.lock().remove(key);
+            return Err(error);
+        }
+        self.written.lock().insert(key.clone(), began);
+        for wait in blocked::news(&before.blocked_by, &status.blocked_by, &plan.waits) {
+            tracing::warn!(set = %key, pod = wait.pod.as_ref().map(muster_crds::ObjectName::as_str), reason = %wait.reason, "blocked");
+            self.events.warn(set, wait);
+        }
         Ok(None)
     }
+}
+
+/// A status without what only says why.
+fn without_reasons(mut status: GameStatefulSetStatus) -> GameStatefulSetStatus {
+    status.blocked_by.clear();
+    status.blocked_by_omitted = None;
+    for condition in &mut status.conditions {
+        condition.message = None;
+        if condition.type_ == condition::PROGRESSING {
+            condition.reason = None;
+        }
+    }
+    status
 }
 
 impl Executor {

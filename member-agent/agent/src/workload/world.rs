@@ -4,16 +4,17 @@
 //! returned counts at once, and what a watch says later counts only if it is newer. Versions are compared as numbers,
 //! which Kubernetes allows since 1.35 and which held before.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_crds::GameStatefulSet;
 use muster_runtime::watch::Key;
-use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
+use muster_workload::{Claim, Node, Pod, Refusal, Revision, Snapshot, identity};
 use parking_lot::RwLock;
 
-/// How many objects that are gone are remembered, for writes that were under way when they went.
+/// How many objects that are gone are remembered, for writes that were under way when they went and for watches that
+/// lag.
 const MAX_ENDED: usize = 1024;
 
 /// An object as a [`Shelf`] needs it.
@@ -31,17 +32,23 @@ pub(super) struct Shelf<V> {
     /// Written by us and not seen by the watch yet.
     unseen: BTreeSet<Key>,
     /// Uids of objects that we know to be gone before the watch does.
-    gone: HashMap<Key, String>,
-    /// Uids of objects that the watch said are gone, the last ones last.
-    ended: VecDeque<String>,
+    gone: HashSet<String>,
+    /// Uids of objects that are gone.
+    ended: Recent,
+    /// Uids of objects that only our writes told of when the watch started afresh: they may be gone.
+    doubtful: Recent,
 }
 
-/// A claim, cut down.
+/// The last uids of some kind, as many as [`MAX_ENDED`].
+#[derive(Debug, Default)]
+struct Recent(VecDeque<String>);
+
+/// A node, cut down, and what tells its states apart.
 #[derive(Clone, Debug)]
-pub(super) struct ClaimRecord {
+pub(super) struct NodeRecord {
     pub(super) uid: String,
     pub(super) version: String,
-    pub(super) deleting: bool,
+    pub(super) node: Node,
 }
 
 /// Everything the controller knows.
@@ -55,7 +62,8 @@ pub(super) struct State {
     pub(super) sets: Shelf<GameStatefulSet>,
     pub(super) pods: Shelf<Pod>,
     pub(super) revisions: Shelf<Revision>,
-    pub(super) claims: Shelf<ClaimRecord>,
+    pub(super) claims: Shelf<Claim>,
+    pub(super) nodes: Shelf<NodeRecord>,
     /// What the API server refused at the last attempt, by set.
     refusals: HashMap<Key, Vec<Refusal>>,
 }
@@ -67,8 +75,9 @@ impl<V> Default for Shelf<V> {
         Self {
             objects: BTreeMap::new(),
             unseen: BTreeSet::new(),
-            gone: HashMap::new(),
-            ended: VecDeque::new(),
+            gone: HashSet::new(),
+            ended: Recent::default(),
+            doubtful: Recent::default(),
         }
     }
 }
@@ -76,7 +85,7 @@ impl<V> Default for Shelf<V> {
 impl<V: Stored> Shelf<V> {
     /// Takes what the watch says.
     pub(super) fn saw(&mut self, key: &Key, object: V) {
-        if self.gone.get(key).is_some_and(|uid| uid == object.uid()) {
+        if self.is_gone(object.uid()) {
             return;
         }
         self.unseen.remove(key);
@@ -87,17 +96,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes the watch's word that an object is gone. One of the same name that was made since stays.
     pub(super) fn saw_gone(&mut self, key: &Key, uid: &str) {
-        if self.gone.get(key).is_some_and(|gone| gone == uid) {
-            self.gone.remove(key);
-        }
-        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
-            self.objects.remove(key);
-            self.unseen.remove(key);
-        }
-        if self.ended.len() == MAX_ENDED {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(uid.to_owned());
+        self.gone.remove(uid);
+        self.ended.push(uid.to_owned());
+        self.drop_held(key, uid);
     }
 
     /// Takes what a write returned.
@@ -107,8 +108,8 @@ impl<V: Stored> Shelf<V> {
             return;
         }
         if known.is_none() {
-            // The watch may tell of the end before the answer arrives, and will not tell of it again.
-            if self.ended.iter().any(|uid| uid == object.uid()) {
+            // Its end may be known before the answer arrives, and is not told of again.
+            if self.is_gone(object.uid()) || self.doubtful.contains(object.uid()) {
                 return;
             }
             self.unseen.insert(key.clone());
@@ -116,23 +117,40 @@ impl<V: Stored> Shelf<V> {
         self.objects.insert(key.clone(), Arc::new(object));
     }
 
+    /// An object that was doubted was seen to be there.
+    pub(super) fn trust(&mut self, uid: &str) {
+        self.doubtful.remove(uid);
+    }
+
     /// Takes a write's word that an object is gone.
     pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
-        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
-            self.objects.remove(key);
-            if !self.unseen.remove(key) {
-                self.gone.insert(key.clone(), uid.to_owned());
-            }
+        if !self.ended.contains(uid) {
+            self.gone.insert(uid.to_owned());
         }
+        self.drop_held(key, uid);
     }
 
     /// The watch starts afresh from a complete list: what only our writes tell of may have come and gone unseen. Should
-    /// it exist after all, creating it again is refused, and then it is read.
+    /// it exist after all, the watch that begins now shows it, or creating it again is refused, and then it is read.
     pub(super) fn synced(&mut self) {
         for key in std::mem::take(&mut self.unseen) {
-            self.objects.remove(&key);
+            if let Some(object) = self.objects.remove(&key) {
+                self.doubtful.push(object.uid().to_owned());
+            }
         }
-        self.gone.clear();
+        self.gone.drain().for_each(|uid| self.ended.push(uid));
+    }
+
+    /// Whether an object is known to have ended.
+    fn is_gone(&self, uid: &str) -> bool {
+        self.gone.contains(uid) || self.ended.contains(uid)
+    }
+
+    fn drop_held(&mut self, key: &Key, uid: &str) {
+        if self.objects.get(key).is_some_and(|held| held.uid() == uid) {
+            self.objects.remove(key);
+            self.unseen.remove(key);
+        }
     }
 
     /// The object under this key.
@@ -148,6 +166,23 @@ impl<V: Stored> Shelf<V> {
     ) -> impl Iterator<Item = (&'a Key, &'a Arc<V>)> {
         let within = move |key: &Key| key.namespace == namespace && key.name.starts_with(prefix);
         self.objects.range(Key::new(namespace, prefix)..).take_while(move |(key, _)| within(key))
+    }
+}
+
+impl Recent {
+    fn push(&mut self, uid: String) {
+        if self.0.len() == MAX_ENDED {
+            self.0.pop_front();
+        }
+        self.0.push_back(uid);
+    }
+
+    fn remove(&mut self, uid: &str) {
+        self.0.retain(|held| held != uid);
+    }
+
+    fn contains(&self, uid: &str) -> bool {
+        self.0.iter().any(|ended| ended == uid)
     }
 }
 
@@ -176,18 +211,26 @@ impl World {
         let set = Arc::clone(state.sets.get(key)?);
         let prefix = format!("{}-", key.name);
         let objects = |(_, object): (&Key, &Arc<Pod>)| Arc::clone(object);
-        let pods = state.pods.with_prefix(&key.namespace, &prefix).map(objects).collect();
+        let pods: Vec<Arc<Pod>> = state.pods.with_prefix(&key.namespace, &prefix).map(objects).collect();
         let revisions = state.revisions.with_prefix(&key.namespace, &prefix);
         let revisions = revisions.map(|(_, revision)| Arc::clone(revision)).collect();
         let mut claims = BTreeMap::new();
         for template in claim_templates(&set) {
             let prefix = format!("{template}-{prefix}");
             for (key, claim) in state.claims.with_prefix(&key.namespace, &prefix) {
-                claims.insert(key.name.clone(), Claim { deleting: claim.deleting });
+                claims.insert(key.name.clone(), Arc::clone(claim));
             }
         }
         let refusals = state.refusals.get(key).cloned().unwrap_or_default();
-        Some(Snapshot { revisions, pods, claims, refusals, ..Snapshot::of(set) })
+        let mut nodes = BTreeMap::new();
+        for name in pods.iter().filter_map(|pod| pod.node.as_deref()) {
+            if let Some(record) = state.nodes.get(&node_key(name)).filter(|_| !nodes.contains_key(name)) {
+                nodes.insert(name.to_owned(), record.node.clone());
+            }
+        }
+        let siblings = state.sets.with_prefix(&key.namespace, "").filter(|(sibling, _)| *sibling != key);
+        let siblings = siblings.map(|(_, sibling)| Arc::clone(sibling)).collect();
+        Some(Snapshot { revisions, pods, claims, nodes, siblings, refusals, ..Snapshot::of(set) })
     }
 
     /// Remembers what was refused at the last attempt.
@@ -198,6 +241,24 @@ impl World {
         } else {
             state.refusals.insert(key.clone(), refusals);
         }
+    }
+
+    /// The other sets of a set's namespace.
+    pub(super) fn siblings(&self, set: &Key) -> Vec<Key> {
+        let state = self.state.read();
+        let sets = state.sets.with_prefix(&set.namespace, "").map(|(key, _)| key);
+        sets.filter(|key| *key != set).cloned().collect()
+    }
+
+    /// The sets that have pods on a node.
+    pub(super) fn sets_on(&self, node: &str) -> BTreeSet<Key> {
+        let state = self.state.read();
+        let pods = state.pods.objects.iter().filter(|(_, pod)| pod.node.as_deref() == Some(node));
+        let sets = pods.filter_map(|(key, _)| {
+            let (set, _) = identity::parent(&key.name)?;
+            Some(Key::new(key.namespace.clone(), set))
+        });
+        sets.filter(|set| state.sets.get(set).is_some()).collect()
     }
 
     /// The sets of a namespace for whose ordinals there may be a claim of this name.
@@ -211,6 +272,11 @@ impl World {
     }
 }
 
+/// The key of a node, which has no namespace.
+pub(super) fn node_key(name: &str) -> Key {
+    Key::new("", name)
+}
+
 /// Names of the claim templates of a set.
 fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
     let claims = set.spec.volume_claim_templates.iter();
@@ -219,11 +285,12 @@ fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
 
 impl State {
     /// A pod as the watch or a write shows it, with what is remembered of it: since when its kubelet has been seen at the
-    /// generation it reports.
+    /// generation it reports, and since when its gate has been seen closed.
     pub(super) fn remember(&self, key: &Key, mut pod: Pod, seen: Timestamp) -> Pod {
         let before = self.pods.get(key).filter(|before| before.uid == pod.uid);
         let same = before.filter(|before| before.observed_generation == pod.observed_generation);
         pod.observed_since = same.map_or(seen, |before| before.observed_since);
+        pod.gate = pod.gate.remembering(before.map(|before| &before.gate), seen);
         pod
     }
 }
@@ -248,7 +315,17 @@ impl Stored for Revision {
     }
 }
 
-impl Stored for ClaimRecord {
+impl Stored for Claim {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+impl Stored for NodeRecord {
     fn uid(&self) -> &str {
         &self.uid
     }
@@ -272,13 +349,13 @@ impl Stored for GameStatefulSet {
 mod tests {
     use super::*;
 
-    fn claim(uid: &str, version: u64) -> ClaimRecord {
-        ClaimRecord { uid: uid.into(), version: version.to_string(), deleting: false }
+    fn claim(uid: &str, version: u64) -> Claim {
+        Claim { uid: uid.into(), resource_version: version.to_string(), ..Claim::default() }
     }
 
-    fn held(shelf: &Shelf<ClaimRecord>) -> Option<(String, String)> {
+    fn held(shelf: &Shelf<Claim>) -> Option<(String, String)> {
         let held = shelf.get(&key())?;
-        Some((held.uid.clone(), held.version.clone()))
+        Some((held.uid.clone(), held.resource_version.clone()))
     }
 
     fn is(uid: &str, version: u64) -> (String, String) {
@@ -330,6 +407,58 @@ mod tests {
         assert_eq!(held(&shelf), None);
         shelf.wrote(&key(), claim("c", 9));
         assert_eq!(held(&shelf), Some(is("c", 9)));
+    }
+
+    #[test]
+    fn what_we_deleted_does_not_come_back_through_another_write() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.found_gone(&key(), "a");
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        // Nor when the watch starts afresh meanwhile, whether it shows it a last time or not.
+        shelf.synced();
+        shelf.wrote(&key(), claim("a", 3));
+        assert_eq!(held(&shelf), None);
+        shelf.saw(&key(), claim("a", 3));
+        assert_eq!(held(&shelf), None);
+    }
+
+    #[test]
+    fn what_we_made_and_deleted_does_not_come_back_through_a_watch_that_lags() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.found_gone(&key(), "a");
+        shelf.wrote(&key(), claim("b", 5));
+        shelf.found_gone(&key(), "b");
+        for old in [claim("a", 2), claim("b", 5), claim("b", 6)] {
+            shelf.saw(&key(), old);
+            assert_eq!(held(&shelf), None);
+        }
+        shelf.saw_gone(&key(), "a");
+        shelf.saw_gone(&key(), "b");
+        shelf.wrote(&key(), claim("b", 6));
+        assert_eq!(held(&shelf), None);
+        assert!(shelf.gone.is_empty());
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_show_comes_back_only_when_it_is_seen() {
+        let mut shelf = Shelf::default();
+        shelf.wrote(&key(), claim("a", 1));
+        shelf.synced();
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), None);
+        shelf.saw(&key(), claim("a", 1));
+        assert_eq!(held(&shelf), Some(is("a", 1)));
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), Some(is("a", 2)));
+        // Or when it is asked for.
+        shelf.wrote(&key(), claim("b", 3));
+        shelf.synced();
+        shelf.trust("b");
+        shelf.wrote(&key(), claim("b", 3));
+        assert_eq!(held(&shelf), Some(is("b", 3)));
     }
 
     #[test]

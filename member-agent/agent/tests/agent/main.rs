@@ -4,10 +4,13 @@
 
 mod chaos;
 mod definitions;
+mod faults;
 mod kubelet;
 mod link;
 mod mirror;
+mod original;
 mod ownership;
+mod reasons;
 mod view;
 mod workload;
 mod world;

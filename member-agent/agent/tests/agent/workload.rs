@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod};
@@ -23,22 +24,24 @@ use serde_json::{Value, json};
 use crate::chaos::Faults;
 use crate::kubelet;
 
-const NAMESPACE: &str = "fleet";
+pub(crate) const NAMESPACE: &str = "fleet";
 const AGENT: &str = "muster-agent/test";
 
 /// A member with kubelets and a controller.
-struct Member {
-    cluster: Cluster,
-    user: Client,
-    clock: Clock,
-    tasks: Tasks,
-    controller: Tasks,
+pub(crate) struct Member {
+    pub(crate) cluster: Cluster,
+    pub(crate) user: Client,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+    pub(crate) controller: Tasks,
     /// What stands between the controller and its member.
     faults: Option<Faults>,
+    /// The same, of a test's own.
+    pub(crate) layer: Option<fn(Router) -> Router>,
 }
 
 impl Member {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         let now = clock.clone();
         let cluster = Cluster::new(ClusterConfig::new("member", 1, Arc::new(move || now.now())));
@@ -51,30 +54,31 @@ impl Member {
         let kubelet = client::in_process(cluster.router(), "kubelet/test").unwrap();
         kubelet::start(kubelet, clock.clone(), &tasks);
         let controller = tasks.child();
-        let mut member = Self { cluster, user, clock, tasks, controller, faults: None };
+        let mut member = Self { cluster, user, clock, tasks, controller, faults: None, layer: None };
         member.start_controller();
         member
     }
 
-    fn start_controller(&mut self) {
+    pub(crate) fn start_controller(&mut self) {
         self.controller = self.tasks.child();
         let router = self.cluster.router();
         let router = self.faults.as_ref().map_or(router.clone(), |faults| faults.between(router));
+        let router = self.layer.map_or(router.clone(), |layer| layer(router));
         let agent = client::in_process(router, AGENT).unwrap();
         let config = WorkloadConfig::new(agent, self.clock.clone());
         WorkloadController::start(config, &self.controller);
     }
 
-    fn sets(&self) -> Api<GameStatefulSet> {
+    pub(crate) fn sets(&self) -> Api<GameStatefulSet> {
         Api::namespaced(self.user.clone(), NAMESPACE)
     }
 
-    async fn create(&self, set: Value) {
+    pub(crate) async fn create(&self, set: Value) {
         let set = serde_json::from_value(set).unwrap();
         self.sets().create(&PostParams::default(), &set).await.unwrap();
     }
 
-    async fn edit(&self, patch: Value) {
+    pub(crate) async fn edit(&self, patch: Value) {
         self.sets().patch("game", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
@@ -93,12 +97,12 @@ impl Member {
             .collect()
     }
 
-    async fn status(&self) -> muster_crds::tkex::GameStatefulSetStatus {
+    pub(crate) async fn status(&self) -> muster_crds::tkex::GameStatefulSetStatus {
         self.sets().get("game").await.unwrap().status.unwrap_or_default()
     }
 
     /// Waits until the status of the newest generation passes a test.
-    async fn until(&self, what: &str, test: impl Fn(&GameStatefulSet) -> bool) -> GameStatefulSet {
+    pub(crate) async fn until(&self, what: &str, test: impl Fn(&GameStatefulSet) -> bool) -> GameStatefulSet {
         for _ in 0..3000 {
             let set = self.sets().get("game").await.unwrap();
             let observed = set.status.as_ref().and_then(|status| status.observed_generation);
@@ -111,7 +115,7 @@ impl Member {
     }
 
     /// Waits until so many pods are ready and at the newest revision.
-    async fn until_ready(&self, count: i64) -> GameStatefulSet {
+    pub(crate) async fn until_ready(&self, count: i64) -> GameStatefulSet {
         self.until("ready", |set| {
             let status = set.status.as_ref().unwrap();
             let at_rest = muster_crds::conditions::find(&status.conditions, "Progressing").unwrap();
@@ -121,7 +125,7 @@ impl Member {
     }
 
     /// Writes of the controller, by verb and resource.
-    fn writes(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn writes(&self) -> BTreeMap<String, u64> {
         let mut writes = BTreeMap::new();
         for (labels, count) in self.cluster.metrics().requests() {
             if labels.user_agent.as_ref() == AGENT && !matches!(labels.verb, "get" | "list" | "watch") {
@@ -134,7 +138,7 @@ impl Member {
     }
 }
 
-fn set(replicas: i64, strategy: &Value) -> Value {
+pub(crate) fn set(replicas: i64, strategy: &Value) -> Value {
     json!({
         "apiVersion": "tkex.tencent.com/v1alpha1",
         "kind": "GameStatefulSet",
@@ -153,7 +157,7 @@ fn set(replicas: i64, strategy: &Value) -> Value {
     })
 }
 
-fn image(image: &str) -> Value {
+pub(crate) fn image(image: &str) -> Value {
     json!({"spec": {"template": {"spec": {"containers": [{"name": "center", "image": image}]}}}})
 }
 

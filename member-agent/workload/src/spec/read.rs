@@ -9,6 +9,7 @@ use muster_crds::tkex::{GameStatefulSetSpec, PodManagementPolicy, UpdateStrategy
 use serde_json::Value;
 
 use super::{HASH_BYTES, LABEL_BYTES, MAX_REPLICAS, Problem, Scope, Strategy, labels_of};
+use crate::canary;
 use crate::selector::Selector;
 use crate::template;
 
@@ -26,8 +27,11 @@ impl Reader {
         for malformed in &spec.malformed {
             let scope = match malformed.field.as_str() {
                 "updateStrategy" | "podManagementPolicy" => Scope::Updates,
-                "replicas" | "reserveOrders" => Scope::Scaling,
-                "revisionHistoryLimit" | "scaleStrategy" => Scope::Nothing,
+                "replicas" | "reserveOrders" | "ordinals" => Scope::Scaling,
+                "revisionHistoryLimit"
+                | "scaleStrategy"
+                | "minReadySeconds"
+                | "persistentVolumeClaimRetentionPolicy" => Scope::Nothing,
                 _ => Scope::Everything,
             };
             let field = match malformed.field.as_str() {
@@ -118,10 +122,7 @@ impl Reader {
     pub(super) fn template(&mut self, spec: &GameStatefulSetSpec) -> (Value, BTreeMap<String, String>) {
         let mut template = spec.template.clone();
         template::drop_nulls(&mut template);
-        let containers = template["spec"]["containers"].as_array().map_or(0, Vec::len);
-        if containers == 0 && !self.is_malformed("spec.template") {
-            self.problem(Scope::Everything, "spec.template.spec.containers", "names no container");
-        }
+        self.runnable(spec, &template);
         (template.clone(), labels_of(&template))
     }
 
@@ -158,6 +159,25 @@ impl Reader {
                 0
             }
         }
+    }
+
+    pub(super) fn canary(&mut self, strategy: &UpdateStrategy, replicas: u32) -> Option<Vec<canary::Step>> {
+        if self.is_malformed("spec.updateStrategy") {
+            return None;
+        }
+        let written = strategy.canary.as_ref().map_or(&[][..], |canary| &canary.steps);
+        let mut steps = Some(Vec::new());
+        for (index, step) in written.iter().enumerate() {
+            match canary::steps::read(step, replicas) {
+                Ok(step) => steps.iter_mut().for_each(|steps| steps.push(step.clone())),
+                Err((below, message)) => {
+                    let field = format!("spec.updateStrategy.canary.steps[{index}]{below}");
+                    self.problem(Scope::Updates, field, message);
+                    steps = None;
+                }
+            }
+        }
+        steps
     }
 
     pub(super) fn budget(&mut self, written: Option<&IntOrPercent>, replicas: u32, ordered: bool) -> usize {
@@ -197,23 +217,5 @@ impl Reader {
             self.problem(Scope::Nothing, "spec.revisionHistoryLimit", "is negative; all revisions are kept");
         }
         limit
-    }
-
-    /// Fields that this controller stores and does not carry out.
-    pub(super) fn not_carried_out(&mut self, spec: &GameStatefulSetSpec, strategy: &UpdateStrategy) {
-        if strategy.canary.as_ref().is_some_and(|canary| !canary.steps.is_empty()) {
-            let message = "steps are not carried out yet; no update begins, rather than all of it at once";
-            self.problem(Scope::Updates, "spec.updateStrategy.canary", message);
-        }
-        let surge = strategy.rolling_update.as_ref().and_then(|bounds| bounds.max_surge.as_ref());
-        if surge.is_some_and(|surge| surge.resolve(100, Rounding::Up) != Ok(0)) {
-            let message = "is not carried out yet; updates stay within replicas";
-            self.problem(Scope::Nothing, "spec.updateStrategy.rollingUpdate.maxSurge", message);
-        }
-        let batch = spec.scale_strategy.as_ref().and_then(|scale| scale.create_batch.as_ref());
-        if batch.is_some_and(|batch| batch.to_string() != "100%") {
-            let message = "is not carried out yet; pods are created as podManagementPolicy says";
-            self.problem(Scope::Nothing, "spec.scaleStrategy.createBatch", message);
-        }
     }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Scope;
+use super::read::Reader;
 use jiff::SignedDuration;
 use muster_crds::tkex::{
     GameStatefulSetSpec, InPlacePolicy, PodDeadlinePolicy, ResizeDeferredPolicy, UpdateStrategy,
 };
-use serde_json::Value;
-
-use super::read::Reader;
-use super::{Problem, Scope};
 
 /// Seconds that the update of a pod may take, where nothing else is said.
 const POD_DEADLINE: i64 = 600;
@@ -62,109 +60,55 @@ pub enum OnDeadline {
 }
 
 impl Reader {
-    /// How a running pod is updated.
-    pub(super) fn options(
-        &mut self,
-        spec: &GameStatefulSetSpec,
-        strategy: &UpdateStrategy,
-        template: &Value,
-    ) -> Options {
+    /// How a running pod is updated. Words without a meaning and negative numbers are named elsewhere and count as left
+    /// out.
+    pub(super) fn options(&mut self, spec: &GameStatefulSetSpec, strategy: &UpdateStrategy) -> Options {
         let in_place = strategy.in_place_update_strategy.clone().unwrap_or_default();
         let pre_pull = in_place.pre_pull.clone().unwrap_or_default();
+        let pulls = self.positive(
+            "spec.updateStrategy.inPlaceUpdateStrategy.prePull.parallelism",
+            pre_pull.parallelism,
+            PULLS,
+        );
+        let pod_deadline = self.positive(
+            "spec.updateStrategy.podDeadlineSeconds",
+            strategy.pod_deadline_seconds,
+            POD_DEADLINE,
+        );
+        let progress_deadline =
+            self.positive("spec.progressDeadlineSeconds", spec.progress_deadline_seconds, PROGRESS_DEADLINE);
+        if let Some(ResizeDeferredPolicy::Unknown(word)) = &in_place.on_resize_deferred {
+            let field = "spec.updateStrategy.inPlaceUpdateStrategy.onResizeDeferred";
+            self.problem(Scope::Nothing, field, format!("{word:?} is neither Wait nor Recreate"));
+        }
         Options {
-            order: self.order(in_place.policy.as_ref()),
-            helpers: self.helpers(&in_place.helper_containers, template),
-            pre_pull: self.pulls(pre_pull.parallelism).filter(|_| pre_pull.enabled != Some(false)),
-            replaces_deferred: self.replaces_deferred(in_place.on_resize_deferred.as_ref()),
-            pod_deadline: self.deadline(
-                "spec.updateStrategy.podDeadlineSeconds",
-                strategy.pod_deadline_seconds,
-                POD_DEADLINE,
-            ),
-            on_pod_deadline: self.on_pod_deadline(strategy.on_pod_deadline.as_ref()),
-            progress_deadline: self.deadline(
-                "spec.progressDeadlineSeconds",
-                spec.progress_deadline_seconds,
-                PROGRESS_DEADLINE,
-            ),
+            order: match in_place.policy {
+                Some(InPlacePolicy::OrderedReady) => Order::Ready,
+                Some(InPlacePolicy::OrderedUpdated) => Order::Updated,
+                None | Some(InPlacePolicy::DisOrdered | InPlacePolicy::Unknown(_)) => Order::None,
+            },
+            helpers: in_place.helper_containers.into_iter().collect(),
+            pre_pull: usize::try_from(pulls).ok().filter(|_| pre_pull.enabled != Some(false)),
+            replaces_deferred: in_place.on_resize_deferred == Some(ResizeDeferredPolicy::Recreate),
+            pod_deadline: SignedDuration::from_secs(pod_deadline),
+            on_pod_deadline: match strategy.on_pod_deadline {
+                Some(PodDeadlinePolicy::RollbackPod) => OnDeadline::RollbackPod,
+                Some(PodDeadlinePolicy::RollbackSet) => OnDeadline::RollbackSet,
+                None | Some(PodDeadlinePolicy::Pause | PodDeadlinePolicy::Unknown(_)) => OnDeadline::Pause,
+            },
+            progress_deadline: SignedDuration::from_secs(progress_deadline),
         }
     }
 
-    fn order(&mut self, policy: Option<&InPlacePolicy>) -> Order {
-        match policy {
-            None | Some(InPlacePolicy::DisOrdered) => Order::None,
-            Some(InPlacePolicy::OrderedReady) => Order::Ready,
-            Some(InPlacePolicy::OrderedUpdated) => Order::Updated,
-            Some(InPlacePolicy::Unknown(word)) => {
-                let message = format!("{word:?} is none of DisOrdered, OrderedReady and OrderedUpdated");
-                self.problem(Scope::Updates, "spec.updateStrategy.inPlaceUpdateStrategy.policy", message);
-                Order::None
+    fn positive(&mut self, field: &str, number: Option<i64>, default: i64) -> i64 {
+        match number {
+            Some(0) => {
+                let message = format!("is 0, with which nothing could be done; {default} is used");
+                self.problem(Scope::Nothing, field, message);
+                default
             }
-        }
-    }
-
-    fn helpers(&mut self, names: &[String], template: &Value) -> BTreeSet<String> {
-        let known = |name: &str| {
-            let lists = ["containers", "initContainers"].into_iter();
-            lists
-                .flat_map(|list| template["spec"][list].as_array().into_iter().flatten())
-                .any(|container| container["name"] == name)
-        };
-        for name in names.iter().filter(|name| !known(name)) {
-            self.problems.push(Problem {
-                field: "spec.updateStrategy.inPlaceUpdateStrategy.helperContainers".into(),
-                message: format!("{name:?} is no container of spec.template"),
-                scope: Scope::Nothing,
-            });
-        }
-        names.iter().cloned().collect()
-    }
-
-    fn pulls(&mut self, parallelism: Option<i64>) -> Option<usize> {
-        let parallelism = parallelism.unwrap_or(PULLS);
-        if parallelism < 1 {
-            let message = format!("{parallelism} is not a number of nodes; {PULLS} pull at once");
-            let field = "spec.updateStrategy.inPlaceUpdateStrategy.prePull.parallelism";
-            self.problem(Scope::Nothing, field, message);
-            return usize::try_from(PULLS).ok();
-        }
-        Some(usize::try_from(parallelism).unwrap_or(usize::MAX))
-    }
-
-    fn replaces_deferred(&mut self, policy: Option<&ResizeDeferredPolicy>) -> bool {
-        match policy {
-            None | Some(ResizeDeferredPolicy::Wait) => false,
-            Some(ResizeDeferredPolicy::Recreate) => true,
-            Some(ResizeDeferredPolicy::Unknown(word)) => {
-                let message = format!("{word:?} is neither Wait nor Recreate");
-                let field = "spec.updateStrategy.inPlaceUpdateStrategy.onResizeDeferred";
-                self.problem(Scope::Updates, field, message);
-                false
-            }
-        }
-    }
-
-    fn deadline(&mut self, field: &str, seconds: Option<i64>, default: i64) -> SignedDuration {
-        let seconds = seconds.unwrap_or(default);
-        if !(1..=i64::from(i32::MAX)).contains(&seconds) {
-            let message =
-                format!("{seconds} is no time in which anything can be done; it is taken as {default}");
-            self.problem(Scope::Nothing, field, message);
-            return SignedDuration::from_secs(default);
-        }
-        SignedDuration::from_secs(seconds)
-    }
-
-    fn on_pod_deadline(&mut self, policy: Option<&PodDeadlinePolicy>) -> OnDeadline {
-        match policy {
-            None | Some(PodDeadlinePolicy::Pause) => OnDeadline::Pause,
-            Some(PodDeadlinePolicy::RollbackPod) => OnDeadline::RollbackPod,
-            Some(PodDeadlinePolicy::RollbackSet) => OnDeadline::RollbackSet,
-            Some(PodDeadlinePolicy::Unknown(word)) => {
-                let message = format!("{word:?} is none of Pause, RollbackPod and RollbackSet");
-                self.problem(Scope::Updates, "spec.updateStrategy.onPodDeadline", message);
-                OnDeadline::Pause
-            }
+            Some(number) if (1..=i64::from(i32::MAX)).contains(&number) => number,
+            _ => default,
         }
     }
 }

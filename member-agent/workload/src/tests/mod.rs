@@ -1,5 +1,9 @@
 //! Whole plans against a small simulation of an API server and its kubelets.
 
+mod bad_input;
+mod blocked;
+mod canary;
+mod canary_hooks;
 mod deadlines;
 mod golden;
 mod inplace;
@@ -9,6 +13,7 @@ mod inplace_suite;
 mod kubelets;
 mod lives;
 mod properties;
+mod revisions;
 mod rolling;
 mod rollouts;
 mod simulator;

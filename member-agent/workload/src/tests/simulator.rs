@@ -86,7 +86,11 @@ impl World {
         Snapshot {
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
-            claims: self.claims.keys().map(|name| (name.clone(), Claim { deleting: false })).collect(),
+            claims: self
+                .claims
+                .iter()
+                .map(|(name, claim)| (name.clone(), Arc::new(read_claim(claim))))
+                .collect(),
             ..Snapshot::of(set)
         }
     }
@@ -144,6 +148,8 @@ impl World {
         let done = self.try_apply(step).is_some();
         if done {
             self.writes.push(format!("{} {}", step.action.title(), step.reason.code));
+            // What a write returns is seen at once.
+            self.snapshot();
         }
         done
     }
@@ -187,20 +193,28 @@ impl World {
                 let version = self.next_version();
                 patch(self.claims.get_mut(name.as_str())?, body, &version)
             }
-            Action::CreateHookRun { .. }
-            | Action::PatchHookRun { .. }
-            | Action::DeleteHookRun { .. }
-            | Action::PatchSet { .. } => None,
-            Action::DeletePod { name, uid } => {
-                let version = self.next_version();
-                let now = self.now;
-                let pod = self.pods.get_mut(name.as_str())?;
-                (pod["metadata"]["uid"] == uid.as_str()).then_some(())?;
-                pod["metadata"]["deletionTimestamp"] = json!(now);
-                pod["metadata"]["resourceVersion"] = json!(version);
+            Action::PatchSet { body, .. } => {
+                merge(&mut self.set, body);
                 Some(())
             }
+            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
+            Action::ReplacePod { name, uid, version } => {
+                let held = self.pods.get(name.as_str())?;
+                (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
+                self.begin_deletion(name.as_str(), uid.as_str())
+            }
+            Action::DeletePod { name, uid } => self.begin_deletion(name.as_str(), uid.as_str()),
         }
+    }
+
+    fn begin_deletion(&mut self, name: &str, uid: &str) -> Option<()> {
+        let version = self.next_version();
+        let now = self.now;
+        let pod = self.pods.get_mut(name)?;
+        (pod["metadata"]["uid"] == uid).then_some(())?;
+        pod["metadata"]["deletionTimestamp"] = json!(now);
+        pod["metadata"]["resourceVersion"] = json!(version);
+        Some(())
     }
 
     fn create_claims(&mut self, claims: &[(String, Value)]) -> Option<()> {
@@ -433,4 +447,8 @@ fn merge(into: &mut Value, patch: &Value) {
             _ => merge(into.entry(name.clone()).or_insert(Value::Null), member),
         }
     }
+}
+
+fn read_claim(claim: &Value) -> Claim {
+    Claim::read(&serde_json::from_value(claim["metadata"].clone()).unwrap())
 }

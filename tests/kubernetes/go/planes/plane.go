@@ -226,7 +226,7 @@ func (p *plane) apiserverArgs(o *options, store string, port int) []string {
 }
 
 func (p *plane) controllerManagerArgs(o *options, port int) []string {
-	return []string{
+	return append([]string{
 		o.program, controllerManager,
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port), "--cert-dir=" + p.file("pki/"+controllerManager),
 		"--kubeconfig=" + p.file("controller-manager.kubeconfig"),
@@ -237,7 +237,7 @@ func (p *plane) controllerManagerArgs(o *options, port int) []string {
 		"--use-service-account-credentials=true",
 		// At the default of 20 requests a second, thousands of pods take minutes to be created.
 		"--kube-api-qps=500", "--kube-api-burst=1000",
-	}
+	}, o.managerFlags...)
 }
 
 func (p *plane) schedulerArgs(o *options, port int) []string {

@@ -27,6 +27,7 @@ type options struct {
 	address        string
 	timeout        time.Duration
 	apiserverFlags repeated
+	managerFlags   repeated
 	names          []string
 	program        string
 	ports          portPool
@@ -59,8 +60,9 @@ func parseUp(args []string) (*options, error) {
 	flags.StringVar(&o.kwokProgram, "kwok-program", "", "the program kwok")
 	flags.StringVar(&o.kwokStages, "kwok-stages", "", "kwok's configuration: how fake nodes and their pods behave")
 	flags.StringVar(&o.address, "address", "127.0.0.1", "address of this machine at which the API servers listen")
-	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long all may take to be healthy")
+	flags.DurationVar(&o.timeout, "timeout", 6*time.Minute, "how long all may take to be healthy")
 	flags.Var(&o.apiserverFlags, "apiserver-flag", "a further flag for kube-apiserver, such as --runtime-config=api/all=true; may be repeated")
+	flags.Var(&o.managerFlags, "controller-manager-flag", "the same for kube-controller-manager")
 	flags.Usage = func() {
 		say("%s", upUsage)
 		flags.PrintDefaults()

@@ -17,8 +17,8 @@ use super::link::Link;
 use super::pool::{self, Planes};
 use super::{HUB, USER};
 
-/// Ports to try for hubs; below those that the system hands out by itself.
-const PORTS: std::ops::Range<u16> = 17_000..27_000;
+/// Ports to try for hubs; below those that `tests/kubernetes/up` takes (20000) and that the system hands out by itself.
+const PORTS: std::ops::Range<u16> = 10_000..20_000;
 
 /// How many lines of each log a failed scenario shows.
 const LAST_LINES: usize = 30;

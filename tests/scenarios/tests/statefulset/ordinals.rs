@@ -1,0 +1,1 @@
+//! Which ordinals a set has.
