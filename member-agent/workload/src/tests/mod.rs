@@ -8,6 +8,7 @@ mod deadlines;
 mod golden;
 mod inplace;
 mod inplace_order;
+mod inplace_properties;
 mod inplace_sizes;
 mod inplace_suite;
 mod kubelets;
