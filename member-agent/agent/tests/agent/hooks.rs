@@ -175,10 +175,16 @@ async fn an_update_in_place_asks_before_and_after_and_leaves_no_run() {
     member.create(hooked(2, &strategy, &points)).await;
     member.until_ready(2).await;
     member.edit(image("game:2")).await;
-    for point in ["pre-inplace-step", "post-inplace-step"] {
-        for run in asked(&member, 2).await {
-            assert_eq!(run.labels()["hookrun-type"], point);
+    // The first pod of a revision goes alone.
+    for pod in ["1", "0"] {
+        for point in ["pre-inplace-step", "post-inplace-step"] {
+            let run = asked(&member, 1).await.remove(0);
+            assert_eq!(
+                (run.labels()["hookrun-type"].as_str(), run.labels()["instance-id"].as_str()),
+                (point, pod)
+            );
             answer(&member, &run, "Successful").await;
+            asked(&member, 0).await;
         }
     }
     member.until_ready(2).await;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::kubelets::Nodes;
 use crate::{Action, Claim, Code, Plan, Pod, Revision, Snapshot, Step, plan};
 
 /// A set, its pods and what carries them.
@@ -21,6 +22,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
+    /// What pods run on.
+    pub(super) nodes: Nodes,
     seen: BTreeMap<String, Arc<Pod>>,
     versions: u64,
 }
@@ -52,6 +55,7 @@ impl World {
             hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
+            nodes: Nodes::default(),
             seen: BTreeMap::new(),
             versions: 0,
         }
@@ -255,6 +259,11 @@ impl World {
         self.versions.to_string()
     }
 
+    /// The controller starts afresh and remembers nothing.
+    pub(super) fn restart(&mut self) {
+        self.seen.clear();
+    }
+
     // === kubelets ===
 
     /// Every kubelet does all it can.
@@ -278,7 +287,8 @@ impl World {
         if pod["status"]["phase"] == "Failed" {
             return false;
         }
-        if pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
+        self.nodes.schedule(&mut pod);
+        if !self.nodes.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
             self.run_containers(&mut pod);
         } else {
             pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
@@ -293,33 +303,10 @@ impl World {
     }
 
     fn run_containers(&mut self, pod: &mut Value) {
-        let containers = pod["spec"]["containers"].as_array().unwrap().clone();
-        let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
-        let mut next = Vec::new();
-        for container in containers {
-            let old = statuses.iter().find(|status| status["name"] == container["name"]).cloned();
-            let same = old.as_ref().is_some_and(|old| old["spec"] == container["image"]);
-            next.push(match old {
-                Some(mut old) if same => {
-                    old["ready"] = json!(!container["image"].as_str().unwrap().contains("broken"));
-                    old
-                }
-                old => json!({
-                    "name": container["name"],
-                    "spec": container["image"],
-                    "image": container["image"],
-                    "imageID": digest(container["image"].as_str().unwrap()),
-                    "containerID": format!("containerd://{}", self.next_version()),
-                    "ready": false,
-                    "restartCount": old.map_or(0, |old| old["restartCount"].as_i64().unwrap() + 1),
-                    "state": {"running": {"startedAt": self.now}},
-                }),
-            });
-        }
-        pod["status"]["phase"] = json!("Running");
+        let (nodes, now) = (self.nodes.clone(), self.now);
+        nodes.run(pod, now, || self.next_version());
         pod["status"]["podIP"] = json!("10.1.0.1");
         pod["status"]["hostIP"] = json!("10.0.0.1");
-        pod["status"]["containerStatuses"] = json!(next);
     }
 
     /// The pod's containers end for good.
@@ -401,11 +388,6 @@ impl World {
     }
 }
 
-/// Images with the same text before `-` have the same digest.
-fn digest(image: &str) -> String {
-    format!("sha256:{}", image.split('-').next().unwrap_or_default())
-}
-
 fn insert_new(into: &mut BTreeMap<String, Value>, name: &str, body: Value) -> Option<()> {
     (!into.contains_key(name)).then(|| into.insert(name.to_owned(), body)).map(drop)
 }
@@ -416,6 +398,9 @@ fn set_ready(pod: &mut Value, now: Timestamp) {
     let running = pod["status"]["phase"] == "Running";
     let containers = running
         && containers.is_some_and(|containers| containers.iter().all(|container| container["ready"] == true));
+    let sidecars = pod["status"]["initContainerStatuses"].as_array();
+    let sidecars = sidecars.is_none_or(|sidecars| sidecars.iter().all(|sidecar| sidecar["ready"] == true));
+    let containers = containers && sidecars;
     let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let open = |gate: &Value| {
         let condition = conditions.iter().find(|condition| condition["type"] == gate["conditionType"]);

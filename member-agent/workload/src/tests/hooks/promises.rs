@@ -146,7 +146,7 @@ fn check_verdict(before: &mut World, step: &Step) -> Result<(), TestCaseError> {
         (Action::PatchPod { body, .. }, Code::UpdateInPlace) => {
             let to = body["metadata"]["labels"]["controller-revision-hash"].as_str();
             // Its containers restart already, by a verdict that was given.
-            let jumps = matches!(pod.stage(), Stage::Patched(_));
+            let jumps = matches!(pod.stage(), Stage::Patched(_) | Stage::Helped(_));
             jumps || !runs || allowed(before, pod, "pre-inplace-step", to)
         }
         (_, Code::CloseGate) => !runs || allowed(before, pod, "pre-inplace-step", None),
