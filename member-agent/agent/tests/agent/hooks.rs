@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use muster_crds::{HookRun, HookTemplate};
@@ -165,6 +165,25 @@ async fn delete_x9_a_set_whose_deletion_orphans_goes_at_once() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the set stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_x13_a_namespace_that_goes_takes_its_sets_along_without_a_question() {
+    let member = member().await;
+    let mut set = hooked(2, &json!({"type": "RollingUpdate"}), &["preDeleteUpdateStrategy"]);
+    // Nobody ends these pods, so that only the deadline ends the wait for them.
+    set["spec"]["template"]["metadata"]["finalizers"] = json!(["example.com/held"]);
+    member.create(set).await;
+    member.until_ready(2).await;
+    let namespaces = Api::<Namespace>::all(member.user.clone());
+    namespaces.delete(NAMESPACE, &DeleteParams::default()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    while member.sets().get_opt("game").await.unwrap().is_some() {
+        assert!(began.elapsed() < Duration::from_mins(10), "the set stays");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(began.elapsed() > Duration::from_mins(4), "{:?}", began.elapsed());
+    assert_eq!(member.writes().get("create hookruns"), None);
 }
 
 #[tokio::test(start_paused = true)]
