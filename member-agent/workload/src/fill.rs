@@ -235,7 +235,7 @@ struct LostNode {
 }
 
 /// Why a pod that is not being updated is not ready.
-fn not_ready(pod: &Pod) -> Reason {
+pub(crate) fn not_ready(pod: &Pod) -> Reason {
     if let Some(message) = &pod.unschedulable {
         return Reason::new(Code::Unschedulable, format!("no node takes it: {message}"));
     }

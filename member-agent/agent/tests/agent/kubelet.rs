@@ -110,6 +110,8 @@ fn next_status(pod: &Pod, status: &Value, clock: &Clock, next_id: &mut u64) -> V
     let gates = spec.readiness_gates.iter().flatten().all(|gate| is_true(&gate.condition_type));
     let ready = gates && containers.iter().all(|container| container["ready"] == true);
     next["phase"] = json!("Running");
+    next["podIP"] = json!("10.1.0.1");
+    next["hostIP"] = json!("10.0.0.1");
     next["containerStatuses"] = json!(containers);
     if ready != is_true("Ready") {
         let status = if ready { "True" } else { "False" };

@@ -5,6 +5,7 @@
 mod chaos;
 mod definitions;
 mod faults;
+mod hooks;
 mod kubelet;
 mod link;
 mod mirror;

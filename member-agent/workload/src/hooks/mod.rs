@@ -23,6 +23,8 @@ mod drain;
 mod tidy;
 mod update;
 
+pub(crate) use update::Room;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
