@@ -232,7 +232,9 @@ impl World {
 
     /// A federated set.
     pub(crate) async fn game(&self, name: &str) -> FederatedGameStatefulSet {
-        self.games().get(name).await.unwrap_or_else(|error| panic!("federated set {name}: {error}"))
+        read(async || self.games().get(name).await)
+            .await
+            .unwrap_or_else(|error| panic!("federated set {name}: {error}"))
     }
 
     /// Changes a federated set: a merge patch.
@@ -273,12 +275,14 @@ impl World {
 
     /// A set in a member.
     pub(crate) async fn set(&self, member: &str, name: &str) -> GameStatefulSet {
-        self.sets(member).get(name).await.unwrap_or_else(|error| panic!("set {name} in {member}: {error}"))
+        read(async || self.sets(member).get(name).await)
+            .await
+            .unwrap_or_else(|error| panic!("set {name} in {member}: {error}"))
     }
 
     /// Whether a member has a set of this name.
     pub(crate) async fn has_set(&self, member: &str, name: &str) -> bool {
-        self.sets(member).get_opt(name).await.expect("answered").is_some()
+        read(async || self.sets(member).get_opt(name).await).await.expect("answered").is_some()
     }
 
     /// Changes a set in a member: a merge patch by a user of that cluster.
@@ -294,7 +298,8 @@ impl World {
     /// The pods of a set of another namespace.
     pub(crate) async fn pods_in(&self, member: &str, namespace: &str, set: &str) -> Pods {
         let api: Api<Pod> = Api::namespaced(self.member(member), namespace);
-        let list = api.list(&ListParams::default().labels(&format!("app={set}"))).await.expect("listed");
+        let of_set = ListParams::default().labels(&format!("app={set}"));
+        let list = read(async || api.list(&of_set).await).await.expect("listed");
         let views = list.items.iter().map(PodView::of);
         Pods(views.map(|pod| (pod.name.clone(), pod)).collect())
     }
@@ -319,7 +324,7 @@ impl World {
     /// Whether a member has a namespace of this name.
     pub(crate) async fn has_namespace(&self, member: &str, name: &str) -> bool {
         let api: Api<Namespace> = Api::all(self.member(member));
-        api.get_opt(name).await.expect("answered").is_some()
+        read(async || api.get_opt(name).await).await.expect("answered").is_some()
     }
 
     // --- Time and waiting ---
@@ -441,6 +446,15 @@ impl Drop for World {
             let silent = self.witness.silent();
             assert!(silent.is_empty(), "sets that do not move and say no reason: {silent:#?}");
         }
+    }
+}
+
+/// Reads, and once more where no server answered: a machine that has other things to do may be too slow for a deadline.
+async fn read<T>(ask: impl AsyncFn() -> Result<T, kube::Error>) -> Result<T, kube::Error> {
+    match ask().await {
+        Err(kube::Error::Api(status)) => Err(kube::Error::Api(status)),
+        Err(_) => ask().await,
+        found => found,
     }
 }
 
