@@ -53,7 +53,7 @@ pub struct GameStatefulSetSpec {
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schemars(schema_with = "schema::opaque_object")]
     pub template: Value,
-    /// PersistentVolumeClaims of each ordinal, named like saves-battle-0. They are never deleted.
+    /// PersistentVolumeClaims of each ordinal, named like saves-battle-0.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::opaque_objects")]
     pub volume_claim_templates: Vec<Value>,
@@ -449,6 +449,13 @@ pub struct GameStatefulSetStatus {
     /// The scale-down under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScaleDownStatus>,
+    /// Ordinals that were chosen to go while later ones stayed; they come back when the set grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_ordinals: Option<RemovedOrdinals>,
+    /// While a new set is filled in batches, how many of its first pods may exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::int32")]
+    pub filling_replicas: Option<i64>,
     /// What does not move and why, the pods with the longest waits first.
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<BlockedBy>,
@@ -475,6 +482,19 @@ pub struct ScaleDownStatus {
     pub draining: Vec<String>,
     /// Why they are still there.
     pub reason: String,
+}
+
+/// Ordinals that a set does without.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RemovedOrdinals {
+    /// The ordinals, ascending.
+    #[serde(deserialize_with = "null_as_default")]
+    #[schemars(schema_with = "schema::integers")]
+    pub ordinals: Vec<i64>,
+    /// The spec.replicas they were chosen for.
+    #[schemars(schema_with = "schema::int32")]
+    pub replicas: i64,
 }
 
 /// A pod, or the set, that does not move.

@@ -34,11 +34,16 @@ pub fn claim_name(claim: &str, set: &str, ordinal: u32) -> String {
     format!("{claim}-{set}-{ordinal}")
 }
 
+/// API version of sets in owner references.
+pub(crate) const OWNER_API_VERSION: &str = "tkex.tencent.com/v1alpha1";
+/// Kind of sets in owner references.
+pub(crate) const OWNER_KIND: &str = "GameStatefulSet";
+
 /// The owner reference of everything that belongs to the set.
 pub fn owner_reference(set: &SetId) -> Value {
     json!({
-        "apiVersion": "tkex.tencent.com/v1alpha1",
-        "kind": "GameStatefulSet",
+        "apiVersion": OWNER_API_VERSION,
+        "kind": OWNER_KIND,
         "name": set.name,
         "uid": set.uid,
         "controller": true,
@@ -47,7 +52,7 @@ pub fn owner_reference(set: &SetId) -> Value {
 }
 
 /// The labels that the bk-bcs operator writes, which every pod of the set must have.
-pub fn required_labels(pod: &str, ordinal: u32) -> [(&'static str, String); 2] {
+fn required_labels(pod: &str, ordinal: u32) -> [(&'static str, String); 2] {
     [(keys::POD_NAME, pod.to_owned()), (keys::POD_ORDINAL, ordinal.to_string())]
 }
 
@@ -55,6 +60,15 @@ pub fn required_labels(pod: &str, ordinal: u32) -> [(&'static str, String); 2] {
 pub fn identity_labels(pod: &str, ordinal: u32) -> [(&'static str, String); 4] {
     let [name, number] = required_labels(pod, ordinal);
     [name, number, (keys::STATEFULSET_POD_NAME, pod.to_owned()), (keys::POD_INDEX, ordinal.to_string())]
+}
+
+/// Whether a pod's labels say which pod it is. Pods that the bk-bcs operator made lack both of StatefulSet's labels, and
+/// are not written for that alone; a wrong one, or one without the other, is a loss.
+pub fn is_identified(pod: &str, ordinal: u32, labels: &BTreeMap<String, String>) -> bool {
+    let [name, number, stateful_name, stateful_number] = identity_labels(pod, ordinal);
+    let has = |(key, value): &(&str, String)| labels.get(*key) == Some(value);
+    let taken_over = [&stateful_name, &stateful_number].iter().all(|(key, _)| !labels.contains_key(*key));
+    has(&name) && has(&number) && (taken_over || has(&stateful_name) && has(&stateful_number))
 }
 
 /// What all new pods and claims of a set have in common.
@@ -70,6 +84,8 @@ pub struct Mold<'a> {
     pub selected: &'a BTreeMap<String, String>,
     /// Whether pods get the readiness gate.
     pub readiness_gate: bool,
+    /// The owners of new claims.
+    pub claim_owners: Vec<Value>,
 }
 
 impl Mold<'_> {
@@ -121,6 +137,12 @@ impl Mold<'_> {
             .collect()
     }
 
+    /// Names of volumes and claims of an ordinal.
+    pub fn claim_names(&self, ordinal: u32) -> impl Iterator<Item = (&str, String)> + '_ {
+        let claims = self.claim_templates().into_iter();
+        claims.map(move |(claim, _)| (claim, claim_name(claim, self.set.name.as_str(), ordinal)))
+    }
+
     /// Names and bodies of the claims of an ordinal.
     pub fn claims(&self, ordinal: u32) -> Vec<(String, Value)> {
         let claims = self.claim_templates().into_iter().map(|(claim, template)| {
@@ -133,6 +155,9 @@ impl Mold<'_> {
             metadata.insert("labels".into(), Value::Object(labels));
             if let Some(annotations) = template["metadata"].get("annotations") {
                 metadata.insert("annotations".into(), annotations.clone());
+            }
+            if !self.claim_owners.is_empty() {
+                metadata.insert("ownerReferences".into(), Value::Array(self.claim_owners.clone()));
             }
             let body = json!({
                 "apiVersion": "v1",

@@ -12,7 +12,9 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `hooks` | what is asked before a pod is touched, and after |
 //! | `canary` | an update that goes by steps |
+//! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
 //! | [`blocked`] | what does not move, for the status |
 //! | [`reason`] | why, in one vocabulary |
@@ -20,8 +22,10 @@
 pub mod blocked;
 mod canary;
 pub mod change;
+mod claims;
 pub mod family;
-mod gate;
+mod fill;
+mod hooks;
 pub mod identity;
 pub mod inplace;
 pub mod plan;
@@ -30,7 +34,9 @@ pub mod pod;
 pub mod reason;
 pub mod revision;
 mod rollout;
+mod scale;
 pub mod selector;
+mod siblings;
 pub mod snapshot;
 pub mod spec;
 mod status;
@@ -43,4 +49,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, HookRun, Node, Refusal, SetId, Snapshot};
+pub use snapshot::{Claim, HookRun, Hooks, Node, Refusal, SetId, Snapshot};

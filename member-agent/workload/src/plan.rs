@@ -11,14 +11,15 @@ use serde_json::Value;
 
 use crate::canary;
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::pod::Pod;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
-use crate::status;
+use crate::{claims, scale, siblings, status};
 
 /// Most steps of one plan. What does not fit is planned again when these are done, so that a set of many thousand pods
 /// neither fills the memory with bodies nor acts long on one look.
@@ -116,6 +117,15 @@ pub enum Action {
         /// Precondition.
         uid: Uid,
     },
+    /// Delete a pod that is still as it was seen: whether it may go depends on that.
+    ReplacePod {
+        /// Its name.
+        name: ObjectName,
+        /// Precondition.
+        uid: Uid,
+        /// Precondition.
+        version: String,
+    },
     /// Delete a pod without waiting for its node.
     ForceDeletePod {
         /// Its name.
@@ -169,6 +179,7 @@ impl Action {
             | Self::PatchPodStatus { name, .. }
             | Self::ResizePod { name, .. }
             | Self::DeletePod { name, .. }
+            | Self::ReplacePod { name, .. }
             | Self::ForceDeletePod { name, .. } => Some(name),
             _ => None,
         }
@@ -188,7 +199,7 @@ impl Action {
             Self::PatchPod { name, .. } => format!("patch pod {name}"),
             Self::PatchPodStatus { name, .. } => format!("patch status of pod {name}"),
             Self::ResizePod { name, .. } => format!("resize pod {name}"),
-            Self::DeletePod { name, .. } => format!("delete pod {name}"),
+            Self::DeletePod { name, .. } | Self::ReplacePod { name, .. } => format!("delete pod {name}"),
             Self::ForceDeletePod { name, .. } => format!("force delete pod {name}"),
             Self::PatchClaim { name, .. } => format!("patch claim {name}"),
             Self::CreateHookRun { name, .. } => format!("create hook run {name}"),
@@ -249,7 +260,8 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     let recorded = recorded(set.status.as_ref());
     let deleting = set.metadata.deletion_timestamp.is_some();
 
-    let mut family = Family::sort(&id, &spec, snapshot, recorded_replicas(set.status.as_ref()));
+    spec.problems.extend(siblings::overlap(snapshot, &spec));
+    let mut family = Family::sort(&id, &spec, snapshot);
     spec.problems.append(&mut family.problems);
     let members: Vec<&Pod> = family.members().collect();
     let revisions = snapshot.revisions.iter().map(AsRef::as_ref);
@@ -275,11 +287,17 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claims: &set.spec.volume_claim_templates,
         selected: &selected,
         readiness_gate: spec.readiness_gate,
+        claim_owners: claims::owners_of_new(&id, spec.retention),
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
-    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, &snapshot.claims, now);
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
+    let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
-        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
+        planner.retain_all_claims();
+        planner.drain();
     } else {
         planner.follow(&canary);
         planner.run();
@@ -288,6 +306,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     canary.write(&mut status);
+    Hooks::of(snapshot).write(&mut status, family.members());
     let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
     let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
@@ -314,8 +333,4 @@ fn recorded(status: Option<&GameStatefulSetStatus>) -> Recorded {
         update: status.update_revision.clone(),
         collisions: status.collision_count.unwrap_or_default().max(0),
     }
-}
-
-fn recorded_replicas(status: Option<&GameStatefulSetStatus>) -> u32 {
-    status.and_then(|status| u32::try_from(status.replicas).ok()).unwrap_or_default()
 }

@@ -3,21 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_crds::names::{ObjectName, RevisionName};
-use serde_json::json;
 
 use crate::canary::Canary;
 use crate::change::{Change, classify};
-use crate::family::{Family, Slot};
-use crate::identity::{Mold, required_labels};
-use crate::inplace::{Stage, waiting_reason};
+use crate::family::Family;
+use crate::hooks::Hooks;
+use crate::identity::Mold;
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
-use crate::pod::{ContainerState, Phase, Pod};
+use crate::pod::Pod;
 use crate::reason::{Code, Reason};
 use crate::revision::{History, Revision};
-use crate::snapshot::{Claim, SetId};
+use crate::snapshot::{Claim, Node, SetId, Snapshot};
 use crate::spec::{NO_HOT_PATCH, Scope, Spec, Strategy};
 
 /// A plan in the making.
@@ -27,10 +27,12 @@ pub(crate) struct Planner<'a> {
     pub(crate) family: &'a Family<'a>,
     pub(crate) history: &'a History<'a>,
     pub(crate) now: Timestamp,
-    /// Ordinals below it keep the revision that pods come from.
+    /// So many of the first ordinals keep the revision that pods come from.
     pub(crate) partition: u32,
-    mold: &'a Mold<'a>,
-    claims: &'a BTreeMap<String, Claim>,
+    pub(crate) hooks: Hooks<'a>,
+    pub(crate) mold: &'a Mold<'a>,
+    pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
+    pub(crate) nodes: &'a BTreeMap<String, Node>,
     steps: Vec<Step>,
     waits: Vec<Wait>,
     /// Pods that this plan writes: one write per pod and plan.
@@ -48,7 +50,7 @@ impl<'a> Planner<'a> {
         family: &'a Family<'a>,
         history: &'a History<'a>,
         mold: &'a Mold<'a>,
-        claims: &'a BTreeMap<String, Claim>,
+        snapshot: &'a Snapshot,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -58,8 +60,10 @@ impl<'a> Planner<'a> {
             history,
             now,
             partition: spec.partition,
+            hooks: Hooks::of(snapshot),
             mold,
-            claims,
+            claims: &snapshot.claims,
+            nodes: &snapshot.nodes,
             steps: Vec::new(),
             waits: Vec::new(),
             touched: BTreeSet::new(),
@@ -93,6 +97,7 @@ impl<'a> Planner<'a> {
             self.wait(None, Code::UpdateRefused, message);
         }
         self.steps.extend(self.history.steps.iter().cloned());
+        self.keep_finalizer();
         for step in &self.family.steps {
             self.push(step.clone());
         }
@@ -101,9 +106,12 @@ impl<'a> Planner<'a> {
         if self.spec.holds(Scope::Everything) {
             return;
         }
-        if self.fill(update) && self.scale_down() {
+        let filled = self.fill(update);
+        self.finish_deletions();
+        if filled && self.scale_down() {
             self.update(update);
         }
+        self.tidy_hooks();
     }
 
     /// Steps and waits, complete.
@@ -123,17 +131,51 @@ impl<'a> Planner<'a> {
         self.waits.push(Wait { pod: pod.map(|pod| pod.name.clone()), reason, until });
     }
 
+    /// Waits for something that keeps a pod from being created.
+    pub(crate) fn wait_for_ordinal(&mut self, pod: &str, reason: Reason) {
+        self.waits.push(Wait { pod: ObjectName::new(pod).ok(), reason, until: None });
+    }
+
     pub(crate) fn step(&mut self, action: Action, code: Code, message: impl Into<String>) {
         self.push(Step { action, reason: Reason::new(code, message) });
     }
 
-    fn push(&mut self, step: Step) {
+    pub(crate) fn delete(&mut self, pod: &Pod, code: Code, message: String) {
+        self.step(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }, code, message);
+    }
+
+    fn push(&mut self, mut step: Step) {
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
         }
+        if let Some(reason) = step.action.pod().and_then(|pod| self.hooks.passed_over(pod)) {
+            step.reason.message = format!("{}; its hook is passed over: {reason}", step.reason.message);
+        }
         self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);
+    }
+
+    /// Whether no further step fits, which is noted. Bodies are only made for steps that fit.
+    pub(crate) fn is_full(&mut self) -> bool {
+        let full = self.steps.len() >= MAX_STEPS;
+        self.left_over += usize::from(full);
+        full
+    }
+
+    /// Keeps this plan from writing a pod.
+    pub(crate) fn touch(&mut self, pod: &Pod) {
+        self.touched.insert(pod.name.clone());
+    }
+
+    /// Whether a pod serves and has been ready for minReadySeconds.
+    pub(crate) fn is_available(&self, pod: &Pod) -> bool {
+        self.spec.is_available(pod, self.now)
+    }
+
+    /// Whether the partition keeps an ordinal of the set from updates.
+    pub(crate) fn is_below_partition(&self, ordinal: u32) -> bool {
+        self.spec.offset(ordinal) < self.partition
     }
 
     /// Whether this plan writes the pod already.
@@ -160,18 +202,18 @@ impl<'a> Planner<'a> {
         if !updates || self.spec.holds(Scope::Updates) {
             return None;
         }
-        let kept = ordinal < self.partition;
+        let kept = self.is_below_partition(ordinal);
         let wanted = if kept { self.history.current } else { self.history.update };
         wanted.filter(|revision| !pod.is_at(&revision.name))
     }
 
     /// The revision of a new pod.
-    fn new_revision(&self, ordinal: u32, update: &'a Revision) -> &'a Revision {
+    pub(crate) fn new_revision(&self, ordinal: u32, update: &'a Revision) -> &'a Revision {
         let current = self.history.current.unwrap_or(update);
         if self.spec.strategy == Some(Strategy::OnDelete) || current.name == update.name {
             return update;
         }
-        if ordinal < self.partition {
+        if self.is_below_partition(ordinal) {
             return current;
         }
         // While updates stand still, a pod below those that were updated comes back as it was. Otherwise it comes back
@@ -179,158 +221,10 @@ impl<'a> Planner<'a> {
         if self.spec.paused || self.spec.holds(Scope::Updates) {
             let slots = self.family.slots.iter().filter_map(|slot| slot.pod);
             let not_updated = slots.filter(|pod| !pod.deleting && pod.is_at(&current.name)).count();
-            if (ordinal as usize) < not_updated {
+            if self.family.rank(ordinal) < not_updated {
                 return current;
             }
         }
         update
     }
-
-    /// Fills the ordinals; answers whether the next pass may run.
-    fn fill(&mut self, update: &'a Revision) -> bool {
-        let family = self.family;
-        for slot in &family.slots {
-            let Some(pod) = slot.pod else {
-                self.create(slot, update);
-                if self.spec.ordered {
-                    return false;
-                }
-                continue;
-            };
-            if pod.phase == Phase::Ended && !pod.deleting {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
-                let message = format!("pod {} has ended and is replaced", pod.name);
-                self.step(action, Code::ReplaceEnded, message);
-            } else if pod.deleting {
-                self.wait(
-                    Some(pod),
-                    Code::PodTerminating,
-                    "is on its way out; its ordinal is filled when it is gone",
-                );
-            } else {
-                self.keep(slot.ordinal, pod);
-            }
-            let settled = self.wanted(slot.ordinal, pod).is_none();
-            let blocks = pod.deleting || pod.phase == Phase::Ended || settled && !pod.is_available();
-            if self.spec.ordered && blocks {
-                let message = format!("pods after {} wait until it is ready", pod.name);
-                self.wait(None, Code::OrderedReady, message);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn create(&mut self, slot: &Slot<'a>, update: &'a Revision) {
-        if let Some(stranger) = slot.stranger {
-            if !self.touches(stranger) {
-                let owner = stranger.controller.as_ref();
-                let owner =
-                    owner.map_or_else(|| "nobody".into(), |owner| format!("{} {}", owner.kind, owner.name));
-                let message = format!("a pod of this name exists and belongs to {owner}");
-                self.wait(Some(stranger), Code::NameTaken, message);
-            }
-            return;
-        }
-        let revision = self.new_revision(slot.ordinal, update);
-        let name = crate::identity::pod_name(self.id.name.as_str(), slot.ordinal);
-        let Ok(name) = ObjectName::new(name) else { return };
-        let Some(claims) = self.missing_claims(slot.ordinal, None) else { return };
-        // Bodies are only made for steps that fit.
-        if self.steps.len() >= MAX_STEPS {
-            self.left_over += 1;
-            return;
-        }
-        let body = self.mold.pod(slot.ordinal, revision);
-        let message = format!("ordinal {} has no pod; it gets revision {}", slot.ordinal, revision.name);
-        self.step(Action::CreatePod { name, claims, body }, Code::CreatePod, message);
-    }
-
-    /// Bodies of the ordinal's claims that do not exist; none while one of them is being deleted.
-    fn missing_claims(
-        &mut self,
-        ordinal: u32,
-        pod: Option<&Pod>,
-    ) -> Option<Vec<(String, serde_json::Value)>> {
-        let claims = self.mold.claims(ordinal);
-        let going = claims.iter().find(|(name, _)| self.claims.get(name).is_some_and(|claim| claim.deleting));
-        if let Some((name, _)) = going {
-            let message = format!("claim {name} of ordinal {ordinal} is being deleted");
-            self.wait(pod, Code::ClaimTerminating, message);
-            return None;
-        }
-        Some(claims.into_iter().filter(|(name, _)| !self.claims.contains_key(name)).collect())
-    }
-
-    /// Looks after a pod that stays.
-    fn keep(&mut self, ordinal: u32, pod: &'a Pod) {
-        if pod.phase == Phase::Pending
-            && let Some(claims) = self.missing_claims(ordinal, Some(pod))
-            && !claims.is_empty()
-        {
-            let message = format!("pod {} waits for claims that do not exist", pod.name);
-            self.step(Action::CreateClaims { claims }, Code::CreateClaim, message);
-        }
-        if !pod.identified && !self.touches(pod) {
-            let labels: BTreeMap<_, _> = required_labels(pod.name.as_str(), ordinal).into_iter().collect();
-            let body = json!({"metadata": {"uid": pod.uid, "labels": labels}});
-            let message = format!("pod {} lost the labels that say which one it is", pod.name);
-            self.step(Action::PatchPod { name: pod.name.clone(), body }, Code::RepairIdentity, message);
-        }
-        if !pod.is_ready() && pod.stage() == Stage::Idle {
-            self.wait_for(Some(pod), not_ready(pod), None);
-        }
-    }
-
-    /// Takes away pods that are too many; answers whether the next pass may run.
-    fn scale_down(&mut self) -> bool {
-        let family = self.family;
-        let slots = family.slots.iter().filter_map(|slot| slot.pod);
-        let ascending = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));
-        let first_unhealthy = ascending.clone().find(|pod| !pod.is_available()).map(|pod| &pod.name);
-        for (_, pod) in &family.condemned {
-            if pod.deleting {
-                self.wait(Some(pod), Code::PodTerminating, "is too many and on its way out");
-            } else if self.spec.ordered
-                && !pod.is_ready()
-                && pod.stage() == Stage::Idle
-                && pod.phase != Phase::Ended
-                && first_unhealthy != Some(&pod.name)
-            {
-                // As StatefulSet does: while several are down, nothing is taken away that may come back.
-                let message = "is too many and not ready, and so is an earlier pod; that one comes first";
-                self.wait(Some(pod), Code::OrderedReady, message);
-            } else if self.may_delete(pod, Code::ScaleDown) {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
-                let message = format!("the set has {} pods; {} is too many", family.slots.len(), pod.name);
-                self.step(action, Code::ScaleDown, message);
-            }
-            if self.spec.ordered {
-                return false;
-            }
-        }
-        true
-    }
-}
-
-/// Why a pod that is not being updated is not ready.
-fn not_ready(pod: &Pod) -> Reason {
-    if let Some(message) = &pod.unschedulable {
-        return Reason::new(Code::Unschedulable, format!("no node takes it: {message}"));
-    }
-    for container in &pod.containers {
-        let Some(status) = &container.status else { continue };
-        if let ContainerState::Waiting { reason, message } = &status.state
-            && !matches!(reason.as_str(), "" | "ContainerCreating" | "PodInitializing")
-        {
-            return waiting_reason(&container.name, reason, message);
-        }
-    }
-    let phase = match pod.phase {
-        Phase::Pending => "starts",
-        Phase::Running => "runs and is not ready",
-        Phase::Ended => "has ended",
-        Phase::Unknown => "is on a node that does not answer",
-    };
-    Reason::new(Code::PodNotReady, phase)
 }

@@ -29,6 +29,22 @@ pub struct Pod {
     pub revision: Option<RevisionName>,
     /// Whether its labels say which pod it is, as they must.
     pub identified: bool,
+    /// The node it was given to.
+    pub node: Option<String>,
+    /// Its address.
+    pub ip: Option<String>,
+    /// The address of its node.
+    pub host_ip: Option<String>,
+    /// Why its hooks are not asked, as its annotation says.
+    pub break_glass: Option<Box<str>>,
+    /// Its volumes that are claims: names of volume and claim.
+    pub claims: Vec<(String, String)>,
+    /// What its deletion costs, as its annotation says; 0 without.
+    pub deletion_cost: i32,
+    /// The value of that annotation where it is no number.
+    pub bad_deletion_cost: Option<Box<str>>,
+    /// Whether it may be removed without its node, or has been.
+    pub force: Force,
     /// Its ordinal, and how long the name of its set is; from its name.
     place: Option<(u32, usize)>,
     /// Its controller.
@@ -55,6 +71,17 @@ pub struct Pod {
     pub observed_since: Timestamp,
     /// How long its containers may take to end.
     pub termination_grace: SignedDuration,
+}
+
+/// Whether a pod may be removed for good when its node is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It may not: it may still run.
+    Never,
+    /// It may, as its annotation says.
+    Allowed,
+    /// It was, and nothing but its finalizers keeps it.
+    Done,
 }
 
 /// The controller of an object.
@@ -119,6 +146,8 @@ pub struct Container {
     pub name: String,
     /// The image of its spec.
     pub image: String,
+    /// Whether it is a native sidecar.
+    pub sidecar: bool,
     /// Whether the image is pulled at every start.
     pub pull_always: bool,
     /// What the kubelet last said.
@@ -158,15 +187,16 @@ pub enum ContainerState {
 
 impl Pod {
     /// Reads a pod as it arrives at `seen`. `before` is what was known of it: it remembers since when the kubelet has
-    /// been seen at the generation it reports.
+    /// been seen at the generation it reports, and since when its gate has been seen closed.
     pub fn read(pod: &core::Pod, seen: Timestamp, before: Option<&Self>) -> Result<Self, NameError> {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref();
         let status = pod.status.as_ref();
         let uid = Uid::new(meta.uid.as_deref().unwrap_or_default())?;
         let observed_generation = status.and_then(|status| status.observed_generation);
-        let observed_since = before
-            .filter(|before| before.uid == uid && before.observed_generation == observed_generation)
+        let known = before.filter(|before| before.uid == uid);
+        let observed_since = known
+            .filter(|before| before.observed_generation == observed_generation)
             .map_or(seen, |before| before.observed_since);
         let annotation = |key: &str| meta.annotations.as_ref().and_then(|all| all.get(key));
         let condition = |type_: &str| {
@@ -176,15 +206,29 @@ impl Pod {
         let ready = condition("Ready").filter(|ready| ready.status == "True");
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
         let name = ObjectName::new(meta.name.as_deref().unwrap_or_default())?;
+        let cost = annotation(keys::POD_DELETION_COST);
         let parent = identity::parent(name.as_str());
         let labels = meta.labels.clone().unwrap_or_default();
         Ok(Self {
             revision: labels.get(keys::REVISION).and_then(|label| RevisionName::new(label).ok()),
-            identified: parent.is_some_and(|(_, ordinal)| {
-                identity::required_labels(name.as_str(), ordinal)
-                    .into_iter()
-                    .all(|(key, value)| labels.get(key) == Some(&value))
-            }),
+            identified: parent
+                .is_some_and(|(_, ordinal)| identity::is_identified(name.as_str(), ordinal, &labels)),
+            node: spec.and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
+            claims: claims(spec),
+            deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or_default(),
+            bad_deletion_cost: cost
+                .filter(|cost| cost.parse::<i32>().is_err())
+                .map(|cost| cost.as_str().into()),
+            force: if meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds == Some(0) {
+                Force::Done
+            } else if annotation(keys::NODE_LOST_FORCE_DELETE).is_some_and(|value| value == "true") {
+                Force::Allowed
+            } else {
+                Force::Never
+            },
+            ip: status.and_then(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty()),
+            host_ip: status.and_then(|status| status.host_ip.clone()).filter(|ip| !ip.is_empty()),
+            break_glass: annotation(keys::BREAK_GLASS).map(|reason| reason.as_str().into()),
             place: parent.map(|(set, ordinal)| (ordinal, set.len())),
             name,
             uid,
@@ -196,7 +240,8 @@ impl Pod {
             phase: phase(status.and_then(|status| status.phase.as_deref())),
             unschedulable: unscheduled.map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             ready: ready.map(|ready| Since(ready.last_transition_time.as_ref().map(|time| time.0))),
-            gate: gate(spec, condition(INPLACE_UPDATE_READY)),
+            gate: gate(spec, condition(INPLACE_UPDATE_READY))
+                .remembering(known.map(|before| &before.gate), seen),
             // What does not parse was not written by us and says nothing.
             state: annotation(keys::INPLACE_STATE).and_then(|text| serde_json::from_str(text).ok()),
             grace_note: annotation(keys::INPLACE_GRACE).and_then(|text| serde_json::from_str(text).ok()),
@@ -214,6 +259,11 @@ impl Pod {
         self.revision.as_ref() == Some(revision)
     }
 
+    /// The ordinal that its name ends with, whichever set it is of.
+    pub(crate) fn own_ordinal(&self) -> Option<u32> {
+        self.place.map(|(ordinal, _)| ordinal)
+    }
+
     /// Its ordinal, if its name is one of this set's.
     pub fn ordinal_in(&self, set: &str) -> Option<u32> {
         let (ordinal, length) = self.place?;
@@ -223,6 +273,20 @@ impl Pod {
     /// Whether it runs, is ready and is here to stay.
     pub fn is_ready(&self) -> bool {
         self.phase == Phase::Running && self.ready.is_some() && !self.deleting
+    }
+}
+
+impl Gate {
+    /// The gate as it is seen now, with what was known of it. The time on a closed gate is when its closing was planned;
+    /// who saw it open later than that knows better.
+    pub fn remembering(self, before: Option<&Self>, seen: Timestamp) -> Self {
+        let Self::Closed { since, closing } = self else { return self };
+        let since = match before {
+            None => since,
+            Some(Self::Closed { since: known, closing: of }) if *of == closing => since.max(*known),
+            Some(_) => since.map(|since| since.max(seen)),
+        };
+        Self::Closed { since, closing }
     }
 }
 
@@ -250,6 +314,15 @@ fn gate(spec: Option<&core::PodSpec>, condition: Option<&core::PodCondition>) ->
     }
 }
 
+fn claims(spec: Option<&core::PodSpec>) -> Vec<(String, String)> {
+    let volumes = spec.and_then(|spec| spec.volumes.as_deref()).unwrap_or_default().iter();
+    let claim = |volume: &core::Volume| {
+        let claim = volume.persistent_volume_claim.as_ref()?;
+        Some((volume.name.clone(), claim.claim_name.clone()))
+    };
+    volumes.filter_map(claim).collect()
+}
+
 fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) -> Vec<Container> {
     let Some(spec) = spec else { return Vec::new() };
     let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter();
@@ -257,16 +330,17 @@ fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) ->
     let statuses = |list: Option<&Vec<core::ContainerStatus>>, name: &str| {
         list?.iter().find(|status| status.name == name).map(container_status)
     };
-    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>| Container {
+    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>, sidecar| Container {
         name: container.name.clone(),
+        sidecar,
         image: container.image.clone().unwrap_or_default(),
         pull_always: container.image_pull_policy.as_deref() == Some("Always"),
         status: statuses(list, &container.name),
     };
     let of_sidecars = status.and_then(|status| status.init_container_statuses.as_ref());
     let of_containers = status.and_then(|status| status.container_statuses.as_ref());
-    let sidecars = sidecars.map(|container| read(container, of_sidecars));
-    sidecars.chain(spec.containers.iter().map(|container| read(container, of_containers))).collect()
+    let sidecars = sidecars.map(|container| read(container, of_sidecars, true));
+    sidecars.chain(spec.containers.iter().map(|container| read(container, of_containers, false))).collect()
 }
 
 fn container_status(status: &core::ContainerStatus) -> ContainerStatus {

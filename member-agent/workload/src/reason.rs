@@ -71,6 +71,10 @@ codes! {
     AskHook,
     /// A hook's answer is not needed any more.
     EndHook,
+    /// The set is being deleted, and its pods go through their hook first.
+    Drain,
+    /// A pod was told of its deletion, which is finished although nothing asks for it any more.
+    FinishDeletion,
     /// The set is to be drained before it goes, or is drained.
     DrainFinalizer,
     /// An update failed, and the pod goes back to the revision it came from.
@@ -173,8 +177,12 @@ codes! {
     NodeLost,
     /// The next pods of a new set wait for those before them (scaleStrategy.createBatch).
     CreateBatch,
-    /// The pod is one of another set that selects it too.
-    OverlappingSelectors,
+    /// The pod's volumes are not the claims that the set gives it.
+    StorageMismatch,
+    /// A claim has a controller that is neither the set nor its pod, and its owners are left alone.
+    ClaimControlled,
+    /// Which ordinals go first is written into the status before any of them goes.
+    OrdinalsChosen,
 }
 
 impl Code {
@@ -200,7 +208,6 @@ impl Code {
                 | Self::Quota
                 | Self::ClaimNotReady
                 | Self::NodeLost
-                | Self::OverlappingSelectors
         )
     }
 }

@@ -2,20 +2,23 @@
 
 mod check;
 mod read;
+mod scale;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use muster_crds::GameStatefulSet;
 use serde_json::Value;
 
 use crate::canary;
+use crate::pod::Pod;
 use crate::selector::Selector;
 use crate::template;
 use read::Reader;
+pub use scale::Retention;
 
 /// Most pods of one set. Beyond it a mistyped number is likelier than a wish.
 pub const MAX_REPLICAS: i64 = 100_000;
@@ -33,6 +36,18 @@ pub struct Spec {
     pub replicas: Option<u32>,
     /// Ordinals that no pod gets; none if that cannot be told.
     pub reserved: Option<BTreeSet<u32>>,
+    /// The first ordinal; none if that cannot be told.
+    pub start: Option<u32>,
+    /// Ordinals that go first on scale-down, in this order.
+    pub delete_first: Vec<u32>,
+    /// How many pods of a new set are created at once; none for all.
+    pub create_batch: Option<u32>,
+    /// How long a pod has to be ready to count as available.
+    pub min_ready: SignedDuration,
+    /// What becomes of claims; none if that cannot be told.
+    pub retention: Option<Retention>,
+    /// Most pods above replicas during an update.
+    pub surge: usize,
     /// Which pods are the set's; none if that cannot be told.
     pub selector: Option<Selector>,
     /// The template as it was written, without `null`.
@@ -45,7 +60,7 @@ pub struct Spec {
     pub ordered: bool,
     /// How a changed template reaches the pods; none if that cannot be told.
     pub strategy: Option<Strategy>,
-    /// Ordinals below it keep the old revision, where no canary says otherwise.
+    /// Ordinals less than this far from the first one keep the old revision, where no canary says otherwise.
     pub partition: u32,
     /// The steps of an update; none if they cannot be told.
     pub canary: Option<Vec<canary::Step>>,
@@ -128,6 +143,12 @@ impl Spec {
         let mut spec = Self {
             replicas,
             reserved: reader.reserved(written),
+            start: reader.start(written),
+            delete_first: reader.delete_first(set),
+            create_batch: reader.create_batch(written, count, ordered),
+            min_ready: reader.min_ready(written),
+            retention: reader.retention(written),
+            surge: reader.surge(&bounds, strategy.type_.as_ref(), count, ordered),
             selector,
             meaning: template::meaning(&template),
             template,
@@ -142,7 +163,8 @@ impl Spec {
             readiness_gate: written.disable_readiness_gate != Some(true),
             strategy: reader.strategy(&strategy),
             problems: {
-                reader.not_carried_out(written, &strategy);
+                reader.hooks(written);
+                reader.not_carried_out(&strategy);
                 reader.helpers(&strategy, &written.template);
                 reader.values(written, &strategy);
                 reader.problems
@@ -157,16 +179,37 @@ impl Spec {
         !self.problems.iter().any(|problem| problem.scope == Scope::Template)
     }
 
+    /// How far an ordinal is from the first one. Partitions count from there, as StatefulSet's do; reserved ordinals
+    /// count too, as they do for bk-bcs.
+    pub fn offset(&self, ordinal: u32) -> u32 {
+        ordinal.saturating_sub(self.start.unwrap_or_default())
+    }
+
     /// Whether something of this scope or a wider one stands still.
     pub fn holds(&self, scope: Scope) -> bool {
         self.problems.iter().any(|problem| problem.scope >= scope)
     }
 
-    /// The ordinals of the set, ascending; none if they cannot be told.
-    pub fn ordinals(&self) -> Option<Vec<u32>> {
+    /// The ordinals that pods may have, ascending and without end; none if they cannot be told.
+    pub fn free_ordinals(&self) -> Option<impl Iterator<Item = u32> + '_> {
         let reserved = self.reserved.as_ref()?;
-        let free = (0..).filter(|ordinal| !reserved.contains(ordinal));
-        Some(free.take(self.replicas? as usize).collect())
+        Some((self.start?..).filter(|ordinal| !reserved.contains(ordinal)))
+    }
+
+    /// The ordinals of the set, ascending, where none was chosen to go; none if they cannot be told.
+    pub fn ordinals(&self) -> Option<Vec<u32>> {
+        Some(self.free_ordinals()?.take(self.replicas? as usize).collect())
+    }
+
+    /// Whether a pod serves and has been ready for long enough to count as available.
+    pub fn is_available(&self, pod: &Pod, now: Timestamp) -> bool {
+        pod.is_available() && self.available_from(pod).is_none_or(|from| from <= now)
+    }
+
+    /// From when on a pod that is ready counts as available; none where it does at once.
+    pub fn available_from(&self, pod: &Pod) -> Option<Timestamp> {
+        let since = pod.ready?.0?;
+        (!self.min_ready.is_zero()).then(|| since.checked_add(self.min_ready).unwrap_or(Timestamp::MAX))
     }
 }
 

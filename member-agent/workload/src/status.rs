@@ -10,11 +10,12 @@ use muster_crds::names::RevisionName;
 use muster_crds::tkex::{GameStatefulSetSpec, GameStatefulSetStatus, HookStrategy};
 
 use crate::blocked::blocked_by;
-use crate::family::Family;
+use crate::family::{Family, Slot};
 use crate::plan::{Step, Wait};
 use crate::pod::Pod;
 use crate::reason::Code;
 use crate::revision::{History, Revision};
+use crate::scale;
 use crate::spec::{NO_HOT_PATCH, Scope, Spec};
 
 /// Most bytes of a condition's message.
@@ -34,7 +35,8 @@ pub(crate) fn status(
     let (blocked_by, blocked_by_omitted) = blocked_by(&before.blocked_by, waits, now);
     let live: Vec<&Pod> =
         family.slots.iter().filter_map(|slot| slot.pod).filter(|pod| !pod.deleting).collect();
-    let draining = family.members().count() - live.len();
+    let gone = |slot: &&Slot<'_>| slot.pod.is_some_and(|pod| pod.deleting);
+    let draining = family.slots.iter().chain(&family.surge).filter(gone).count() + family.condemned.len();
     let count = |test: &dyn Fn(&Pod) -> bool| live.iter().filter(|pod| test(pod)).count() as i64;
     let name = |revision: Option<&Revision>| revision.map(|revision| revision.name.clone());
     let update = name(history.update);
@@ -43,6 +45,7 @@ pub(crate) fn status(
     };
     let current = name(history.current);
     let ready = count(&|pod| pod.is_available());
+    let available = count(&|pod| spec.is_available(pod, now));
     let mut replicas = live.len() as i64;
     if spec.holds(Scope::Scaling) {
         // The last good number is remembered here: pods that die meanwhile are to come back.
@@ -56,7 +59,7 @@ pub(crate) fn status(
         current_replicas: count(&|pod| is_at(pod, &current)),
         updated_replicas: count(&|pod| is_at(pod, &update)),
         updated_ready_replicas: count(&|pod| is_at(pod, &update) && pod.is_available()),
-        available_replicas: ready,
+        available_replicas: available,
         draining_replicas: draining as i64,
         // Until a new revision is stored, the last one stays on record.
         current_revision: text(current).or(before.current_revision),
@@ -74,7 +77,9 @@ pub(crate) fn status(
         pre_delete_hook_condition: before.pre_delete_hook_condition,
         pre_inplace_hook_condition: before.pre_inplace_hook_condition,
         post_inplace_hook_condition: before.post_inplace_hook_condition,
-        scale_down: None,
+        scale_down: scale::scale_down(family, steps, waits),
+        removed_ordinals: family.ordinals.removed.write(),
+        filling_replicas: family.filling.map(i64::from),
         blocked_by,
         blocked_by_omitted,
         malformed: Vec::new(),
@@ -121,7 +126,11 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::InvalidSpec
                 | Code::CannotUpdateInPlace
                 | Code::RevisionMissing
+                | Code::StorageMismatch
+                | Code::ClaimControlled
                 | Code::Partition
+                | Code::HookDenied
+                | Code::HookTemplateMissing
                 | Code::CanaryPaused
         )
     };

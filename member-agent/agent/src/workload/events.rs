@@ -107,7 +107,7 @@ fn reason(step: &Step, refused: bool) -> Option<&'static str> {
     let (done, failed) = match (&step.action, step.reason.code) {
         (_, Code::ReplaceEnded) => ("RecreatingFailedPod", "FailedDelete"),
         (Action::CreatePod { .. } | Action::CreateClaims { .. }, _) => ("SuccessfulCreate", "FailedCreate"),
-        (Action::DeletePod { .. }, _) => ("SuccessfulDelete", "FailedDelete"),
+        (Action::DeletePod { .. } | Action::ReplacePod { .. }, _) => ("SuccessfulDelete", "FailedDelete"),
         (_, Code::UpdateInPlace) => ("SuccessfulUpdatePodInPlace", "FailedUpdatePodInPlace"),
         (Action::PatchPod { .. }, _) => ("SuccessfulUpdate", "FailedUpdate"),
         (Action::PatchPodStatus { .. }, _) if refused => ("", "FailedUpdate"),
@@ -125,6 +125,7 @@ fn gist(action: &Action, message: &str) -> String {
         | Action::PatchPodStatus { name, .. }
         | Action::ResizePod { name, .. }
         | Action::DeletePod { name, .. }
+        | Action::ReplacePod { name, .. }
         | Action::ForceDeletePod { name, .. }
         | Action::PatchClaim { name, .. }
         | Action::CreateHookRun { name, .. }

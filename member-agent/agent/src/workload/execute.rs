@@ -11,16 +11,16 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource};
-use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
+use muster_crds::{GameStatefulSet, HookRun};
 use muster_runtime::Clock;
 use muster_runtime::watch::Key;
-use muster_workload::{Action, Code, Pod, Revision, Step};
+use muster_workload::{Action, Claim, Code, Pod, Revision, Step};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::observe::slim_claim;
+use super::hooks::slim_run;
 use super::world::World;
 
 /// How many requests for one set are under way at once. It begins with one and may have one more for each that was
@@ -174,6 +174,9 @@ impl Executor {
             Action::DeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), None).await
             }
+            Action::ReplacePod { name, uid, version } => {
+                self.delete_at::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(version), None).await
+            }
             Action::ForceDeletePod { name, uid } => {
                 self.delete::<CorePod>(namespace, name.as_str(), uid.as_str(), Some(0)).await
             }
@@ -193,8 +196,16 @@ impl Executor {
                 );
                 self.send::<GameStatefulSet>(namespace, name.as_str(), request).await
             }
-            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => {
-                Err(WriteError::Refused("no HookRuns are made yet".to_owned()))
+            Action::CreateHookRun { name, body } => {
+                self.create::<HookRun>(namespace, name.as_str(), body).await
+            }
+            Action::PatchHookRun { name, body } => {
+                let request =
+                    requests::<HookRun>(namespace).patch(name.as_str(), &patch_params(), &Patch::Merge(body));
+                self.send::<HookRun>(namespace, name.as_str(), request).await
+            }
+            Action::DeleteHookRun { name, uid } => {
+                self.delete::<HookRun>(namespace, name.as_str(), uid.as_str(), None).await
             }
         }
     }
@@ -221,10 +232,14 @@ impl Executor {
             Err(WriteError::Outdated(message)) => {
                 // It exists, and the watch has not told of it yet.
                 let request = requests::<K>(namespace).get(name, &kube::api::GetParams::default());
-                match self.send::<K>(namespace, name, request).await {
-                    Ok(()) => Err(WriteError::Outdated(message)),
-                    Err(error) => Err(error),
+                let request = request.map_err(|error| WriteError::Refused(error.to_string()))?;
+                match self.client.request::<K>(request).await {
+                    Ok(object) => object.found(&self.world, &Key::new(namespace, name), self.clock.now()),
+                    // It is gone again.
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(sort(error)),
                 }
+                Err(WriteError::Outdated(message))
             }
             result => result,
         }
@@ -259,10 +274,25 @@ impl Executor {
         uid: &str,
         grace: Option<u32>,
     ) -> Result<(), WriteError> {
+        self.delete_at::<K>(namespace, name, uid, None, grace).await
+    }
+
+    /// Deletes an object, which must still be at this version, if one is given.
+    async fn delete_at<K: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        version: Option<&String>,
+        grace: Option<u32>,
+    ) -> Result<(), WriteError> {
         let key = Key::new(namespace, name);
         let parameters = DeleteParams {
             grace_period_seconds: grace,
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: version.cloned(),
+            }),
             ..DeleteParams::default()
         };
         let request = requests::<K>(namespace)
@@ -290,6 +320,11 @@ trait Kept: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::De
     /// Takes the object that a write returned.
     fn keep(&self, world: &World, key: &Key, now: Timestamp);
 
+    /// Takes the object that was there when it was asked for.
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        self.keep(world, key, now);
+    }
+
     /// The object of this uid is gone.
     fn forget(world: &World, key: &Key, uid: &str);
 
@@ -308,6 +343,11 @@ impl Kept for CorePod {
             let pod = state.remember(key, pod, now);
             state.pods.wrote(key, pod);
         });
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.pods.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {
@@ -331,15 +371,36 @@ impl Kept for ControllerRevision {
         world.update(|state| state.revisions.wrote(key, revision));
     }
 
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.revisions.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
+    }
+
     fn forget(world: &World, key: &Key, uid: &str) {
         world.update(|state| state.revisions.found_gone(key, uid));
     }
 }
 
+impl Kept for HookRun {
+    fn keep(&self, world: &World, key: &Key, _: Timestamp) {
+        let Some(run) = slim_run(self) else { return };
+        world.update(|state| state.hooks.runs.wrote(key, run));
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.hooks.runs.found_gone(key, uid));
+    }
+}
+
 impl Kept for PersistentVolumeClaim {
     fn keep(&self, world: &World, key: &Key, _: Timestamp) {
-        let Some(claim) = slim_claim(self) else { return };
+        let claim = Claim::read(&self.metadata);
         world.update(|state| state.claims.wrote(key, claim));
+    }
+
+    fn found(&self, world: &World, key: &Key, now: Timestamp) {
+        world.update(|state| state.claims.trust(self.meta().uid.as_deref().unwrap_or_default()));
+        self.keep(world, key, now);
     }
 
     fn forget(world: &World, key: &Key, uid: &str) {

@@ -209,7 +209,7 @@ impl WorkloadMetrics {
                 let asked = asked.is_some_and(|strategy| strategy.hook.is_some());
                 self.update.observe(key, of_operator(step, ok, asked), took);
             }
-            Action::DeletePod { .. } | Action::ForceDeletePod { .. } => {
+            Action::DeletePod { .. } | Action::ReplacePod { .. } | Action::ForceDeletePod { .. } => {
                 let asked = set.spec.pre_delete_update_strategy.as_ref();
                 let asked = asked.is_some_and(|strategy| strategy.hook.is_some());
                 self.delete.observe(key, of_operator(step, ok, asked), took);
@@ -292,7 +292,7 @@ fn status(ok: bool) -> String {
 
 /// The labels that the operator gives to a write of a pod.
 fn of_operator(step: &Step, ok: bool, asked: bool) -> Labels {
-    let deletes = matches!(step.action, Action::DeletePod { .. });
+    let deletes = matches!(step.action, Action::DeletePod { .. } | Action::ReplacePod { .. });
     let action = match (&step.action, step.reason.code) {
         (_, Code::ReplaceEnded) => "recreatingFailedPod",
         (Action::ForceDeletePod { .. }, _) => "forceDeletePod",
@@ -315,7 +315,7 @@ fn kind(action: &Action) -> &'static str {
         Action::PatchPod { .. } => "patch pod",
         Action::PatchPodStatus { .. } => "patch pod status",
         Action::ResizePod { .. } => "resize pod",
-        Action::DeletePod { .. } => "delete pod",
+        Action::DeletePod { .. } | Action::ReplacePod { .. } => "delete pod",
         Action::ForceDeletePod { .. } => "force delete pod",
         Action::PatchClaim { .. } => "patch claim",
         Action::CreateHookRun { .. } => "create hook run",

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
+use k8s_openapi::api::core::v1::{Namespace, Node as CoreNode, PersistentVolumeClaim, Pod as CorePod};
 use kube::api::ObjectMeta;
 use kube::{Api, Client, Resource};
-use muster_crds::GameStatefulSet;
+use muster_crds::keys::label;
+use muster_crds::{GameStatefulSet, HookRun};
 use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::WorkQueue;
 use muster_runtime::watch::{Cache, Change, Key, Watch};
 use muster_runtime::{Clock, Tasks};
-use muster_workload::{Pod, Revision, identity};
+use muster_workload::{Claim, Node, Pod, Revision, identity, spec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::world::{ClaimRecord, World};
+use super::hooks::{HookWatches, NamespaceRecord, slim_namespace, slim_run};
+use super::world::{NodeRecord, World};
 
 /// How long changes of a set's pods are gathered before they are looked at: pods change in swarms.
 pub const GATHER_PODS: Duration = Duration::from_millis(10);
@@ -30,7 +32,7 @@ macro_rules! slim {
         #[derive(Clone, Debug)]
         pub(super) struct $name {
             meta: ObjectMeta,
-            kept: Option<$kept>,
+            pub(super) kept: Option<$kept>,
         }
 
         impl<'de> Deserialize<'de> for $name {
@@ -83,7 +85,22 @@ slim! {
 
 slim! {
     /// A claim.
-    SlimClaim from PersistentVolumeClaim as ClaimRecord, slim_claim
+    SlimClaim from PersistentVolumeClaim as Claim, slim_claim
+}
+
+slim! {
+    /// A node.
+    SlimNode from CoreNode as NodeRecord, slim_node
+}
+
+slim! {
+    /// A HookRun.
+    SlimHookRun from HookRun as muster_workload::HookRun, slim_run
+}
+
+slim! {
+    /// A namespace.
+    SlimNamespace from Namespace as NamespaceRecord, slim_namespace
 }
 
 /// The watches under way.
@@ -92,17 +109,20 @@ pub(super) struct Watches {
     pods: Cache<SlimPod>,
     revisions: Cache<SlimRevision>,
     claims: Cache<SlimClaim>,
+    nodes: Cache<SlimNode>,
+    /// None where hooks are not asked.
+    hooks: Option<HookWatches>,
 }
 
 /// What a watch is started with.
-struct Start<'a> {
-    client: &'a Client,
+pub(super) struct Start<'a> {
+    pub(super) client: &'a Client,
     initialized: &'a Initialized,
     tasks: &'a Tasks,
 }
 
 impl Start<'_> {
-    fn watch<K>(&self, watch: Watch<K>) -> Cache<K>
+    pub(super) fn watch<K>(&self, watch: Watch<K>) -> Cache<K>
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
@@ -126,6 +146,8 @@ impl Watches {
             pods: watch_pods(&start, clock.clone(), world.clone(), queue.clone()),
             revisions: watch_revisions(&start, world.clone(), queue.clone()),
             claims: watch_claims(&start, world.clone(), queue.clone()),
+            nodes: watch_nodes(&start, world.clone(), queue.clone()),
+            hooks: world.asks_hooks().then(|| HookWatches::start(&start, world, queue)),
         }
     }
 
@@ -135,6 +157,10 @@ impl Watches {
         self.pods.synced().await;
         self.revisions.synced().await;
         self.claims.synced().await;
+        self.nodes.synced().await;
+        if let Some(hooks) = &self.hooks {
+            hooks.synced().await;
+        }
     }
 
     /// Whether each has seen a complete list.
@@ -143,6 +169,8 @@ impl Watches {
             && self.pods.is_synced()
             && self.revisions.is_synced()
             && self.claims.is_synced()
+            && self.nodes.is_synced()
+            && self.hooks.as_ref().is_none_or(HookWatches::is_synced)
     }
 }
 
@@ -150,9 +178,12 @@ fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<G
     let watch = Watch::new("workload-sets", Api::<GameStatefulSet>::all(start.client.clone()))
         .trim(|set| set.metadata.managed_fields = None)
         .subscribe(move |change| match change {
-            Change::Applied { new, .. } => {
+            Change::Applied { old, new } => {
                 let key = Key::of(new.as_ref());
                 world.update(|state| state.sets.saw(&key, new.as_ref().clone()));
+                if old.as_ref().is_some_and(|old| selects_otherwise(old, new)) {
+                    world.siblings(&key).into_iter().for_each(|sibling| queue.add(sibling));
+                }
                 queue.add(key);
             }
             Change::Deleted(set) => {
@@ -160,12 +191,20 @@ fn watch_sets(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<G
                 let uid = set.metadata.uid.as_deref().unwrap_or_default();
                 world.update(|state| state.sets.saw_gone(&key, uid));
                 world.refused(&key, Vec::new());
+                world.siblings(&key).into_iter().for_each(|sibling| queue.add(sibling));
                 // What is remembered of it is forgotten.
                 queue.add(key);
             }
             Change::Synced => world.update(|state| state.sets.synced()),
         });
     start.watch(watch)
+}
+
+/// Whether another set of the namespace may have to stand back, or need not any more, because this one changed.
+fn selects_otherwise(old: &GameStatefulSet, new: &GameStatefulSet) -> bool {
+    old.spec.selector != new.spec.selector
+        || spec::labels_of(&old.spec.template) != spec::labels_of(&new.spec.template)
+        || old.metadata.deletion_timestamp.is_some() != new.metadata.deletion_timestamp.is_some()
 }
 
 fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Key>) -> Cache<SlimPod> {
@@ -239,8 +278,8 @@ fn watch_claims(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache
             let key = Key::of(new.as_ref());
             world.update(|state| state.claims.saw(&key, claim.clone()));
             // A claim that gets its volume changes nothing here.
-            let was_deleting = old.as_ref().and_then(|old| old.kept.as_ref()).map(|old| old.deleting);
-            if was_deleting != Some(claim.deleting) {
+            let same = |old: &Claim| old.deleting == claim.deleting && old.owners == claim.owners;
+            if !old.as_ref().and_then(|old| old.kept.as_ref()).is_some_and(same) {
                 wake(&world, &key);
             }
         }
@@ -255,8 +294,35 @@ fn watch_claims(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache
     start.watch(watch)
 }
 
+fn watch_nodes(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<SlimNode> {
+    let wake = move |world: &World, node: &Key| {
+        world.sets_on(&node.name).into_iter().for_each(|set| queue.add(set));
+    };
+    let watch = Watch::new("workload-nodes", Api::<SlimNode>::all(start.client.clone()));
+    let watch = watch.subscribe(move |change| match change {
+        Change::Applied { old, new } => {
+            let Some(node) = &new.kept else { return };
+            let key = Key::of(new.as_ref());
+            world.update(|state| state.nodes.saw(&key, node.clone()));
+            // Most of what a node reports says nothing here.
+            let same = |old: &NodeRecord| old.node == node.node;
+            if !old.as_ref().and_then(|old| old.kept.as_ref()).is_some_and(same) {
+                wake(&world, &key);
+            }
+        }
+        Change::Deleted(node) => {
+            let key = Key::of(node.as_ref());
+            let uid = node.meta.uid.as_deref().unwrap_or_default();
+            world.update(|state| state.nodes.saw_gone(&key, uid));
+            wake(&world, &key);
+        }
+        Change::Synced => world.update(|state| state.nodes.synced()),
+    });
+    start.watch(watch)
+}
+
 /// Names, uid and version.
-fn bare(meta: ObjectMeta) -> ObjectMeta {
+pub(super) fn bare(meta: ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: meta.name,
         namespace: meta.namespace,
@@ -276,11 +342,27 @@ fn slim_revision(revision: &ControllerRevision) -> Option<Revision> {
     Revision::read(revision).ok()
 }
 
-/// Reads a claim.
-pub(super) fn slim_claim(claim: &PersistentVolumeClaim) -> Option<ClaimRecord> {
-    Some(ClaimRecord {
-        uid: claim.metadata.uid.clone()?,
-        version: claim.metadata.resource_version.clone()?,
-        deleting: claim.metadata.deletion_timestamp.is_some(),
+fn slim_claim(claim: &PersistentVolumeClaim) -> Option<Claim> {
+    claim.metadata.uid.as_ref()?;
+    Some(Claim::read(&claim.metadata))
+}
+
+fn slim_node(node: &CoreNode) -> Option<NodeRecord> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+    let labels = node.metadata.labels.as_ref();
+    Some(NodeRecord {
+        uid: node.metadata.uid.clone()?,
+        version: node.metadata.resource_version.clone()?,
+        node: Node {
+            // The control plane writes Unknown for a kubelet that it does not hear of.
+            ready: match ready.map(|ready| ready.status.as_str()) {
+                Some("True") => Some(true),
+                Some("False") => Some(false),
+                _ => None,
+            },
+            hot_patches: labels
+                .is_some_and(|labels| labels.get(label::HOTPATCH).is_some_and(|on| on == "true")),
+        },
     })
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_crds::GameStatefulSet;
 use muster_runtime::watch::Key;
-use muster_workload::{Claim, Pod, Refusal, Revision, Snapshot};
+use muster_workload::{Claim, Hooks, Node, Pod, Refusal, Revision, Snapshot, identity};
 use parking_lot::RwLock;
+
+use super::hooks::HookState;
 
 /// How many objects that are gone are remembered, for writes that were under way when they went and for watches that
 /// lag.
@@ -43,12 +45,12 @@ pub(super) struct Shelf<V> {
 #[derive(Debug, Default)]
 struct Recent(VecDeque<String>);
 
-/// A claim, cut down.
+/// A node, cut down, and what tells its states apart.
 #[derive(Clone, Debug)]
-pub(super) struct ClaimRecord {
+pub(super) struct NodeRecord {
     pub(super) uid: String,
     pub(super) version: String,
-    pub(super) deleting: bool,
+    pub(super) node: Node,
 }
 
 /// Everything the controller knows.
@@ -62,7 +64,9 @@ pub(super) struct State {
     pub(super) sets: Shelf<GameStatefulSet>,
     pub(super) pods: Shelf<Pod>,
     pub(super) revisions: Shelf<Revision>,
-    pub(super) claims: Shelf<ClaimRecord>,
+    pub(super) claims: Shelf<Claim>,
+    pub(super) nodes: Shelf<NodeRecord>,
+    pub(super) hooks: HookState,
     /// What the API server refused at the last attempt, by set.
     refusals: HashMap<Key, Vec<Refusal>>,
 }
@@ -102,6 +106,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes what a write returned.
     pub(super) fn wrote(&mut self, key: &Key, object: V) {
+        if cfg!(mutate_expectation) {
+            return; // A planted mistake: the next plan is made without what this one did.
+        }
         let known = self.objects.get(key).filter(|held| held.uid() == object.uid());
         if known.is_some_and(|held| is_newer(held.as_ref(), &object)) {
             return;
@@ -116,6 +123,11 @@ impl<V: Stored> Shelf<V> {
         self.objects.insert(key.clone(), Arc::new(object));
     }
 
+    /// An object that was doubted was seen to be there.
+    pub(super) fn trust(&mut self, uid: &str) {
+        self.doubtful.remove(uid);
+    }
+
     /// Takes a write's word that an object is gone.
     pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
         if !self.ended.contains(uid) {
@@ -125,7 +137,7 @@ impl<V: Stored> Shelf<V> {
     }
 
     /// The watch starts afresh from a complete list: what only our writes tell of may have come and gone unseen. Should
-    /// it exist after all, the watch that begins now shows it; until then creating it again is refused.
+    /// it exist after all, the watch that begins now shows it, or creating it again is refused, and then it is read.
     pub(super) fn synced(&mut self) {
         for key in std::mem::take(&mut self.unseen) {
             if let Some(object) = self.objects.remove(&key) {
@@ -171,6 +183,10 @@ impl Recent {
         self.0.push_back(uid);
     }
 
+    fn remove(&mut self, uid: &str) {
+        self.0.retain(|held| held != uid);
+    }
+
     fn contains(&self, uid: &str) -> bool {
         self.0.iter().any(|ended| ended == uid)
     }
@@ -201,18 +217,34 @@ impl World {
         let set = Arc::clone(state.sets.get(key)?);
         let prefix = format!("{}-", key.name);
         let objects = |(_, object): (&Key, &Arc<Pod>)| Arc::clone(object);
-        let pods = state.pods.with_prefix(&key.namespace, &prefix).map(objects).collect();
+        let pods: Vec<Arc<Pod>> = state.pods.with_prefix(&key.namespace, &prefix).map(objects).collect();
         let revisions = state.revisions.with_prefix(&key.namespace, &prefix);
         let revisions = revisions.map(|(_, revision)| Arc::clone(revision)).collect();
         let mut claims = BTreeMap::new();
         for template in claim_templates(&set) {
             let prefix = format!("{template}-{prefix}");
             for (key, claim) in state.claims.with_prefix(&key.namespace, &prefix) {
-                claims.insert(key.name.clone(), Claim { deleting: claim.deleting });
+                claims.insert(key.name.clone(), Arc::clone(claim));
             }
         }
         let refusals = state.refusals.get(key).cloned().unwrap_or_default();
-        Some(Snapshot { revisions, pods, claims, refusals, ..Snapshot::of(set) })
+        let mut nodes = BTreeMap::new();
+        for name in pods.iter().filter_map(|pod| pod.node.as_deref()) {
+            if let Some(record) = state.nodes.get(&node_key(name)).filter(|_| !nodes.contains_key(name)) {
+                nodes.insert(name.to_owned(), record.node.clone());
+            }
+        }
+        let siblings = state.sets.with_prefix(&key.namespace, "").filter(|(sibling, _)| *sibling != key);
+        let siblings = siblings.map(|(_, sibling)| Arc::clone(sibling)).collect();
+        let mut snapshot =
+            Snapshot { revisions, pods, claims, nodes, siblings, refusals, ..Snapshot::of(set) };
+        state.hooks.fill(key, &mut snapshot);
+        Some(snapshot)
+    }
+
+    /// Whether hooks are asked.
+    pub(super) fn asks_hooks(&self) -> bool {
+        self.state.read().hooks.enforced == Hooks::Enforced
     }
 
     /// Remembers what was refused at the last attempt.
@@ -223,6 +255,24 @@ impl World {
         } else {
             state.refusals.insert(key.clone(), refusals);
         }
+    }
+
+    /// The other sets of a set's namespace.
+    pub(super) fn siblings(&self, set: &Key) -> Vec<Key> {
+        let state = self.state.read();
+        let sets = state.sets.with_prefix(&set.namespace, "").map(|(key, _)| key);
+        sets.filter(|key| *key != set).cloned().collect()
+    }
+
+    /// The sets that have pods on a node.
+    pub(super) fn sets_on(&self, node: &str) -> BTreeSet<Key> {
+        let state = self.state.read();
+        let pods = state.pods.objects.iter().filter(|(_, pod)| pod.node.as_deref() == Some(node));
+        let sets = pods.filter_map(|(key, _)| {
+            let (set, _) = identity::parent(&key.name)?;
+            Some(Key::new(key.namespace.clone(), set))
+        });
+        sets.filter(|set| state.sets.get(set).is_some()).collect()
     }
 
     /// The sets of a namespace for whose ordinals there may be a claim of this name.
@@ -236,6 +286,11 @@ impl World {
     }
 }
 
+/// The key of a node, which has no namespace.
+pub(super) fn node_key(name: &str) -> Key {
+    Key::new("", name)
+}
+
 /// Names of the claim templates of a set.
 fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
     let claims = set.spec.volume_claim_templates.iter();
@@ -244,11 +299,12 @@ fn claim_templates(set: &GameStatefulSet) -> impl Iterator<Item = &str> {
 
 impl State {
     /// A pod as the watch or a write shows it, with what is remembered of it: since when its kubelet has been seen at the
-    /// generation it reports.
+    /// generation it reports, and since when its gate has been seen closed.
     pub(super) fn remember(&self, key: &Key, mut pod: Pod, seen: Timestamp) -> Pod {
         let before = self.pods.get(key).filter(|before| before.uid == pod.uid);
         let same = before.filter(|before| before.observed_generation == pod.observed_generation);
         pod.observed_since = same.map_or(seen, |before| before.observed_since);
+        pod.gate = pod.gate.remembering(before.map(|before| &before.gate), seen);
         pod
     }
 }
@@ -273,7 +329,17 @@ impl Stored for Revision {
     }
 }
 
-impl Stored for ClaimRecord {
+impl Stored for Claim {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+impl Stored for NodeRecord {
     fn uid(&self) -> &str {
         &self.uid
     }
@@ -297,13 +363,13 @@ impl Stored for GameStatefulSet {
 mod tests {
     use super::*;
 
-    fn claim(uid: &str, version: u64) -> ClaimRecord {
-        ClaimRecord { uid: uid.into(), version: version.to_string(), deleting: false }
+    fn claim(uid: &str, version: u64) -> Claim {
+        Claim { uid: uid.into(), resource_version: version.to_string(), ..Claim::default() }
     }
 
-    fn held(shelf: &Shelf<ClaimRecord>) -> Option<(String, String)> {
+    fn held(shelf: &Shelf<Claim>) -> Option<(String, String)> {
         let held = shelf.get(&key())?;
-        Some((held.uid.clone(), held.version.clone()))
+        Some((held.uid.clone(), held.resource_version.clone()))
     }
 
     fn is(uid: &str, version: u64) -> (String, String) {
@@ -391,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_new_list_does_not_show_comes_back_through_the_watch_alone() {
+    fn what_a_new_list_does_not_show_comes_back_only_when_it_is_seen() {
         let mut shelf = Shelf::default();
         shelf.wrote(&key(), claim("a", 1));
         shelf.synced();
@@ -401,6 +467,12 @@ mod tests {
         assert_eq!(held(&shelf), Some(is("a", 1)));
         shelf.wrote(&key(), claim("a", 2));
         assert_eq!(held(&shelf), Some(is("a", 2)));
+        // Or when it is asked for.
+        shelf.wrote(&key(), claim("b", 3));
+        shelf.synced();
+        shelf.trust("b");
+        shelf.wrote(&key(), claim("b", 3));
+        assert_eq!(held(&shelf), Some(is("b", 3)));
     }
 
     #[test]

@@ -52,6 +52,9 @@ async fn tend(client: &Client, clock: &Clock, pod: &Pod, next_id: &mut u64) {
         return; // Its test plays this kubelet.
     }
     let status = serde_json::to_value(pod).unwrap()["status"].clone();
+    if status["phase"] == "Failed" {
+        return;
+    }
     let next = next_status(pod, &status, clock, next_id);
     if next != status {
         let body = json!({"metadata": {"resourceVersion": pod.resource_version()}, "status": next});

@@ -4,9 +4,11 @@
 
 mod chaos;
 mod definitions;
+mod faults;
 mod kubelet;
 mod link;
 mod mirror;
+mod original;
 mod ownership;
 mod reasons;
 mod view;

@@ -31,8 +31,8 @@ const AGENT: &str = "muster-agent/test";
 pub(crate) struct Member {
     pub(crate) cluster: Cluster,
     pub(crate) user: Client,
-    clock: Clock,
-    tasks: Tasks,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
     pub(crate) controller: Tasks,
     /// What stands between the controller and its member.
     faults: Option<Faults>,

@@ -86,12 +86,12 @@ pub(crate) fn advance(
         Some(steps) if steps.is_empty() => return without_steps(spec, before, history),
         Some(steps) => steps,
         // What the steps are to be cannot be told: pods stay as they are, and those that come back do so as they were.
-        None => return Canary::still(reached(family, history), before),
+        None => return Canary::still(reached(spec, family, history), before),
     };
     let index = before.index(steps.len());
     let Some(update) = history.update.filter(|_| !spec.holds(Scope::Updates) && !snapshot.is_deleting())
     else {
-        let partition = partition_at(steps, index.unwrap_or(steps.len())).min(reached(family, history));
+        let partition = partition_at(steps, index.unwrap_or(steps.len())).min(reached(spec, family, history));
         return Canary::still(partition, before);
     };
     let hash = steps::hash(written);
@@ -118,6 +118,7 @@ pub(crate) fn advance(
             id,
             update,
             hash: &hash,
+            enforced: snapshot.hooks == crate::snapshot::Hooks::Enforced,
             runs: &snapshot.hook_runs,
             templates: &snapshot.hook_templates,
         },
@@ -144,7 +145,7 @@ pub(crate) fn advance(
             pause_start_time: None,
         }),
     };
-    let partition = partition_at(steps, run.index).min(reached(family, history));
+    let partition = partition_at(steps, run.index).min(reached(spec, family, history));
     // What follows from a step that is done is only written when that is on record.
     let recheck = (record.index != before.index && run.resume_annotation().is_some())
         .then(|| crate::inplace::later(now, ON_RECORD));
@@ -189,11 +190,11 @@ fn partition_at(steps: &[Step], index: usize) -> u32 {
     partitions.unwrap_or(u32::MAX)
 }
 
-/// The lowest ordinal with the new revision: steps take none of those back.
-fn reached(family: &Family<'_>, history: &History<'_>) -> u32 {
+/// The lowest place with the new revision: steps take none of those back.
+fn reached(spec: &Spec, family: &Family<'_>, history: &History<'_>) -> u32 {
     let Some(update) = history.update else { return u32::MAX };
     let updated = family.slots.iter().filter(|slot| slot.pod.is_some_and(|pod| pod.is_at(&update.name)));
-    updated.map(|slot| slot.ordinal).min().unwrap_or(u32::MAX)
+    updated.map(|slot| spec.offset(slot.ordinal)).min().unwrap_or(u32::MAX)
 }
 
 impl Record {
@@ -288,6 +289,11 @@ impl Run<'_> {
                     self.wait(Code::CanaryHook, format!("{}: {message}", self.title()), None);
                     false
                 }
+                // Going on unasked could harm players, and waiting would never end: somebody decides.
+                Verdict::NotAsked => {
+                    self.begin_pause(PAUSED_BY_HOOK_STEP, step);
+                    false
+                }
                 Verdict::Failed(name, _) => {
                     self.hook_run = Some(name.to_string());
                     self.begin_pause(PAUSED_BY_HOOK_STEP, step);
@@ -300,12 +306,13 @@ impl Run<'_> {
     /// Whether every pod that the steps so far let go has arrived.
     fn has_arrived(&mut self) -> bool {
         let partition = partition_at(self.steps, self.index);
-        let arrived = |pod: &crate::pod::Pod| pod.is_at(&self.update.name) && pod.is_available();
+        let arrived =
+            |pod: &crate::pod::Pod| pod.is_at(&self.update.name) && self.spec.is_available(pod, self.now);
         let slots = &self.family.slots;
-        let wanted = slots.iter().filter(|slot| slot.ordinal >= partition).count();
+        let wanted = slots.iter().filter(|slot| self.spec.offset(slot.ordinal) >= partition).count();
         // Who deletes pods by hand may begin anywhere.
         let anywhere = self.spec.strategy == Some(Strategy::OnDelete);
-        let counted = slots.iter().filter(|slot| anywhere || slot.ordinal >= partition);
+        let counted = slots.iter().filter(|slot| anywhere || self.spec.offset(slot.ordinal) >= partition);
         let there = counted.filter(|slot| slot.pod.is_some_and(arrived)).count();
         if there >= wanted {
             return true;
@@ -399,6 +406,7 @@ impl Run<'_> {
         let cause = match step {
             Step::Hook(hook) => match self.hooks.verdict(self.index, hook) {
                 Verdict::Failed(_, message) => format!(" after its hook did not succeed ({message})"),
+                Verdict::NotAsked => " because nothing here asks its hook".to_owned(),
                 _ => String::new(),
             },
             _ => String::new(),

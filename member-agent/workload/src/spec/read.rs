@@ -29,8 +29,11 @@ impl Reader {
         for malformed in &spec.malformed {
             let scope = match malformed.field.as_str() {
                 "updateStrategy" | "podManagementPolicy" => Scope::Updates,
-                "replicas" | "reserveOrders" => Scope::Scaling,
-                "revisionHistoryLimit" | "scaleStrategy" => Scope::Nothing,
+                "replicas" | "reserveOrders" | "ordinals" => Scope::Scaling,
+                "revisionHistoryLimit"
+                | "scaleStrategy"
+                | "minReadySeconds"
+                | "persistentVolumeClaimRetentionPolicy" => Scope::Nothing,
                 _ => Scope::Everything,
             };
             let field = match malformed.field.as_str() {
@@ -189,7 +192,8 @@ impl Reader {
                 self.problem(Scope::Updates, FIELD, "is 0, so that no pod may ever be updated");
                 0
             }
-            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX),
+            // What is added is a planted mistake.
+            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX) + usize::from(cfg!(mutate_budget)),
             Err(error) => {
                 self.problem(Scope::Updates, FIELD, error.to_string());
                 0
@@ -218,24 +222,35 @@ impl Reader {
         limit
     }
 
-    /// Fields that this controller stores and does not carry out.
-    pub(super) fn not_carried_out(&mut self, spec: &GameStatefulSetSpec, strategy: &UpdateStrategy) {
-        let surge = strategy.rolling_update.as_ref().and_then(|bounds| bounds.max_surge.as_ref());
-        if surge.is_some_and(|surge| surge.resolve(100, Rounding::Up) != Ok(0)) {
-            let message = "is not carried out yet; updates stay within replicas";
-            self.problem(Scope::Nothing, "spec.updateStrategy.rollingUpdate.maxSurge", message);
+    pub(super) fn hooks(&mut self, spec: &GameStatefulSetSpec) {
+        let points = [
+            ("preDeleteUpdateStrategy", &spec.pre_delete_update_strategy),
+            ("preInplaceUpdateStrategy", &spec.pre_inplace_update_strategy),
+            ("postInplaceUpdateStrategy", &spec.post_inplace_update_strategy),
+        ];
+        for (field, point) in points {
+            let most = point.as_ref().and_then(|point| point.max_concurrent_hooks);
+            if let Some(most) = most.filter(|most| *most < 1) {
+                let message = format!("{most} lets no pod be asked");
+                self.problem(Scope::Updates, format!("spec.{field}.maxConcurrentHooks"), message);
+            }
         }
+        let post = spec.post_inplace_update_strategy.as_ref().and_then(|point| point.hook.as_ref());
+        if post.is_some() && spec.disable_readiness_gate == Some(true) {
+            let message =
+                "is not asked about pods without the readiness gate, which nothing keeps out of traffic";
+            self.problem(Scope::Nothing, "spec.postInplaceUpdateStrategy.hook", message);
+        }
+    }
+
+    /// Fields that this controller stores and does not carry out.
+    pub(super) fn not_carried_out(&mut self, strategy: &UpdateStrategy) {
         let in_place = strategy.in_place_update_strategy.as_ref();
         let policy = in_place.and_then(|in_place| in_place.policy.as_ref());
         if policy.is_some_and(|policy| *policy != InPlacePolicy::DisOrdered) {
             let message =
                 "only DisOrdered is carried out yet; all images of a pod change at once, in any order";
             self.problem(Scope::Nothing, "spec.updateStrategy.inPlaceUpdateStrategy.policy", message);
-        }
-        let batch = spec.scale_strategy.as_ref().and_then(|scale| scale.create_batch.as_ref());
-        if batch.is_some_and(|batch| batch.to_string() != "100%") {
-            let message = "is not carried out yet; pods are created as podManagementPolicy says";
-            self.problem(Scope::Nothing, "spec.scaleStrategy.createBatch", message);
         }
     }
 }

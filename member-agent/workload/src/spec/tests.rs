@@ -79,7 +79,14 @@ fn bad_fields_are_named_with_what_they_hold_up() {
         bounds(json!({"maxUnavailable": "0%"})),
         bounds(json!({"maxUnavailable": "many"})),
         bounds(json!({"partition": "x%"})),
-        bounds(json!({"maxSurge": 1})),
+        bounds(json!({"maxSurge": "much"})),
+        problems(|spec| spec["ordinals"] = json!({"start": -1})),
+        problems(|spec| spec["ordinals"] = json!({"start": "one"})),
+        problems(|spec| spec["minReadySeconds"] = json!(-5)),
+        problems(|spec| spec["scaleStrategy"] = json!({"createBatch": 0})),
+        problems(|spec| {
+            spec["persistentVolumeClaimRetentionPolicy"] = json!({"whenScaled": "Burn"});
+        }),
         problems(|spec| spec["reserveOrders"] = json!([2, 2])),
         problems(|spec| spec["revisionHistoryLimit"] = json!(-1)),
     ];
@@ -98,7 +105,12 @@ fn bad_fields_are_named_with_what_they_hold_up() {
         field(unavailable, Scope::Updates),
         field(unavailable, Scope::Updates),
         field("spec.updateStrategy.rollingUpdate.partition", Scope::Updates),
-        field("spec.updateStrategy.rollingUpdate.maxSurge", Scope::Nothing),
+        field("spec.updateStrategy.rollingUpdate.maxSurge", Scope::Updates),
+        field("spec.ordinals.start", Scope::Scaling),
+        field("spec.ordinals", Scope::Scaling),
+        field("spec.minReadySeconds", Scope::Nothing),
+        field("spec.scaleStrategy.createBatch", Scope::Nothing),
+        field("spec.persistentVolumeClaimRetentionPolicy.whenScaled", Scope::Nothing),
         field("spec.reserveOrders", Scope::Nothing),
         field("spec.revisionHistoryLimit", Scope::Nothing),
     ];

@@ -62,6 +62,27 @@ fn the_grace_passes_before_the_images_change() {
 }
 
 #[test]
+fn a_gate_that_closes_late_leaves_the_whole_grace() {
+    let mut world = world(2, 5);
+    world.converge();
+    world.set_image("game:2");
+    let revision = world.plan();
+    world.apply(&revision.steps[0]);
+    let slow = world.plan();
+    assert_eq!(slow.steps[0].reason.code, Code::CloseGate, "{slow}");
+    // The request is under way for so long.
+    world.pass(4);
+    world.apply(&slow.steps[0]);
+    for _ in 0..5 {
+        world.settle();
+        assert_eq!(world.images(), ["game:1"; 2]);
+        world.pass(1);
+    }
+    world.settle();
+    assert_eq!(world.images(), ["game:1", "game:2"]);
+}
+
+#[test]
 fn a_kubelet_that_is_behind_is_not_believed() {
     let mut world = world(1, 0);
     world.converge();

@@ -270,3 +270,118 @@ fn sts_c22_what_older_versions_stored_is_the_same_by_meaning_and_gets_no_write()
         assert_eq!(world.writes_since(mark), Vec::<&str>::new());
     });
 }
+
+/// A set as the bk-bcs operator left it in the middle of an update: revision names of its own making, its hashes, its
+/// labels and annotations.
+fn of_the_original(strategy: &Value) -> World {
+    let mut world = World::new(4, "Parallel", strategy);
+    world.converge();
+    let ours = update(&world);
+    let stored = world.revisions.remove(&ours).unwrap();
+    world.revisions.clear();
+    for (number, name, image) in [(1, "game-5d4f8", "game:1"), (2, "game-77c9b", "game:2")] {
+        let mut revision = stored.clone();
+        revision["metadata"]["name"] = json!(name);
+        revision["metadata"]["uid"] = json!(format!("uid-of-{name}"));
+        revision["metadata"]["labels"] = json!({"app": "game"});
+        revision["revision"] = json!(number);
+        let template = &mut revision["data"]["spec"]["template"];
+        template["metadata"]["creationTimestamp"] = Value::Null;
+        template["spec"]["containers"][0]["resources"] = json!({});
+        template["spec"]["containers"][0]["image"] = json!(image);
+        world.revisions.insert(name.into(), revision);
+    }
+    for (name, pod) in &mut world.pods {
+        let labels = &mut pod["metadata"]["labels"];
+        labels["controller-revision-hash"] = json!("game-5d4f8");
+        // Those are Muster's, and the original writes none of them.
+        for label in ["apps.kubernetes.io/pod-index", "statefulset.kubernetes.io/pod-name"] {
+            labels.as_object_mut().unwrap().remove(label);
+        }
+        if name == "game-3" {
+            labels["controller-revision-hash"] = json!("game-77c9b");
+            pod["spec"]["containers"][0]["image"] = json!("game:2");
+            pod["status"]["containerStatuses"][0]["image"] = json!("game:2");
+            pod["status"]["containerStatuses"][0]["spec"] = json!("game:2");
+            pod["status"]["containerStatuses"][0]["imageID"] = json!("sha256:new");
+            // It is never taken off.
+            pod["metadata"]["annotations"]["io.tencent.bcs.dev/game-pod-deleting"] = json!("true");
+            pod["metadata"]["annotations"]["inplace-update-state"] = json!(
+                "{\"revision\":\"game-77c9b\",\"updateTimestamp\":\"2022-03-04T05:06:07Z\",\
+                 \"lastContainerStatuses\":{\"center\":{\"imageID\":\"sha256:game:1\"}}}"
+            );
+        }
+    }
+    world.set_image("game:2");
+    world.set["status"] = json!({
+        "observedGeneration": 2,
+        "replicas": 4,
+        "readyReplicas": 4,
+        "currentReplicas": 3,
+        "updatedReplicas": 1,
+        "updatedReadyReplicas": 1,
+        "currentRevision": "game-5d4f8",
+        "updateRevision": "game-77c9b",
+        "collisionCount": 0,
+        "labelSelector": "app=game",
+    });
+    world
+}
+
+/// Writes of pods that are more than a repair of their labels.
+fn of_pods(world: &World, mark: usize) -> Vec<&str> {
+    world.writes_since(mark).into_iter().filter(|write| write.contains("pod")).collect()
+}
+
+#[test]
+fn takeover_of_a_set_at_its_partition_reuses_its_revisions_and_writes_no_pod() {
+    let mut world = of_the_original(&json!({"type": "InplaceUpdate", "rollingUpdate": {"partition": 3}}));
+    let (mark, uids) = (world.writes.len(), world.uids());
+    run(&mut world);
+    assert_eq!(of_pods(&world, mark), Vec::<&str>::new());
+    assert_eq!(of_revisions(&world, mark), Vec::<&str>::new());
+    assert_eq!(world.images(), ["game:1", "game:1", "game:1", "game:2"]);
+    let status = &world.set["status"];
+    assert_eq!(
+        (&status["currentRevision"], &status["updateRevision"]),
+        (&json!("game-5d4f8"), &json!("game-77c9b"))
+    );
+
+    // It goes on from there, in place, and back to a revision of the original.
+    world.edit(|spec| spec["updateStrategy"]["rollingUpdate"]["partition"] = json!(0));
+    run(&mut world);
+    assert_eq!((world.uids(), world.images()), (uids.clone(), vec!["game:2"; 4]));
+    world.set_image("game:1");
+    run(&mut world);
+    assert_eq!((world.uids(), update(&world)), (uids, "game-5d4f8".to_owned()));
+    assert_eq!(world.revisions.len(), 2);
+}
+
+#[test]
+fn takeover_in_the_middle_of_a_canary_stays_at_its_step() {
+    let mut world = of_the_original(&json!({
+        "type": "InplaceUpdate",
+        "paused": true,
+        "canary": {"steps": [{"partition": 3}, {"pause": {}}, {"partition": 1}, {"pause": {}}]},
+    }));
+    world.set["status"]["currentStepIndex"] = json!(1);
+    world.set["status"]["currentStepHash"] = json!("jf7b42cx9q");
+    world.set["status"]["canary"] = json!({"revision": "game-5d4f8"});
+    world.set["status"]["pauseConditions"] =
+        json!([{"reason": "PausedByCanaryPauseStep", "startTime": "2022-03-04T05:06:07Z"}]);
+    let mark = world.writes.len();
+    run(&mut world);
+    let status = &world.set["status"];
+    assert_eq!(
+        (&status["currentStepIndex"], &status["canary"]["revision"]),
+        (&json!(1), &json!("game-5d4f8"))
+    );
+    assert_eq!(status["pauseConditions"][0]["startTime"], "2022-03-04T05:06:07Z");
+    assert_eq!(of_pods(&world, mark), Vec::<&str>::new());
+
+    // Its users resume as they always did.
+    world.edit(|spec| spec["updateStrategy"]["paused"] = json!(false));
+    run(&mut world);
+    assert_eq!(world.images(), ["game:1", "game:2", "game:2", "game:2"]);
+    assert_eq!(world.set["status"]["currentStepIndex"], 3);
+}

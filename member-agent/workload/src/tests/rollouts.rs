@@ -171,6 +171,21 @@ fn a_pod_that_is_down_already_costs_no_budget() {
 }
 
 #[test]
+fn a_pod_that_got_ready_meanwhile_is_not_replaced_at_no_budget() {
+    let mut world = parallel(4);
+    world.settle();
+    world.set_image("game:2");
+    let revision = world.plan();
+    world.apply(&revision.steps[0]);
+    let plan = world.plan();
+    assert_eq!(plan.steps.len(), 4, "{plan}");
+    world.kubelets();
+    for step in &plan.steps {
+        assert!(!world.apply(step), "{step}");
+    }
+}
+
+#[test]
 fn an_ordered_set_replaces_a_broken_low_pod_with_the_new_revision() {
     let mut world = ordered(4);
     world.converge();
