@@ -24,6 +24,7 @@ use super::manifests::{self, NAMESPACE};
 use super::picture::picture;
 use super::pods::{PodView, Pods};
 use super::status;
+use super::witness::Witness;
 use super::writes::Writes;
 use super::{NANJING, SHANGHAI};
 
@@ -45,6 +46,7 @@ pub(crate) struct World {
     setup: Setup,
     clock: Clock,
     pace: Pace,
+    witness: Witness,
     tasks: Tasks,
 }
 
@@ -88,7 +90,8 @@ impl World {
         let tasks = Tasks::new();
         let clusters = Clusters::start(&setup, &tasks).await;
         let (clock, pace) = (clusters.clock(), clusters.pace());
-        let world = Self { clusters, setup, clock, pace, tasks };
+        let world = Self { clusters, setup, clock, pace, witness: Witness::default(), tasks };
+        world.members().for_each(|member| world.watch_sets(member));
         world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await;
         world
     }
@@ -129,6 +132,12 @@ impl World {
     pub(crate) async fn join(&self, member: &str) {
         self.apply(&manifests::cluster(member)).await;
         self.clusters.joined(member);
+        self.watch_sets(member);
+    }
+
+    /// Whether sets of this member say why they do not move.
+    fn watch_sets(&self, member: &str) {
+        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.slower, &self.tasks);
     }
 
     /// Cuts a member's link to the hub.
@@ -158,12 +167,14 @@ impl World {
 
     /// Kills a member's agent where it is.
     pub(crate) async fn kill_agent(&self, member: &str) {
+        self.witness.away(member, true);
         self.clusters.kill_agent(member).await;
     }
 
     /// Starts a member's agent; one that runs is killed first.
     pub(crate) async fn restart_agent(&self, member: &str) {
         self.clusters.restart_agent(member).await;
+        self.witness.away(member, false);
     }
 
     /// What Muster wrote to one cluster so far: `hub` or a member. Nodes are not Muster.
@@ -432,6 +443,8 @@ impl Drop for World {
             println!("{}", self.clusters.last_words());
         } else {
             assert!(!self.tasks.panicked(), "a task panicked (seed {})", self.setup.seed);
+            let silent = self.witness.silent();
+            assert!(silent.is_empty(), "sets that do not move and say no reason: {silent:#?}");
         }
     }
 }
