@@ -131,7 +131,7 @@ impl<'a> Planner<'a> {
 
     /// Waits for a pod that is on its way out. One on a node that is lost may still run: its ordinal stays empty until
     /// the node is heard of again, or somebody said beforehand that this is not to be waited for.
-    fn await_end(&mut self, pod: &Pod, message: &str) {
+    pub(crate) fn await_end(&mut self, pod: &Pod, message: &str) {
         let Some(lost) = self.lost_node(pod) else {
             return self.wait(Some(pod), Code::PodTerminating, message);
         };

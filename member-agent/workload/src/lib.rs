@@ -12,6 +12,7 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `hooks` | what is asked before a pod is touched, and after |
 //! | `canary` | an update that goes by steps |
 //! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
@@ -24,7 +25,7 @@ pub mod change;
 mod claims;
 pub mod family;
 mod fill;
-mod gate;
+mod hooks;
 pub mod identity;
 pub mod inplace;
 pub mod plan;
@@ -48,4 +49,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, HookRun, Node, Refusal, SetId, Snapshot};
+pub use snapshot::{Claim, HookRun, Hooks, Node, Refusal, SetId, Snapshot};

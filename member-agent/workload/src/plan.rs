@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::canary;
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::pod::Pod;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
@@ -277,10 +278,6 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !held {
         history.trim(&spec, &members);
     }
-    if !deleting {
-        scale::surge(&mut family, &spec, &history, now);
-        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
-    }
 
     let selector = set.spec.selector.as_ref();
     let selected = selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default();
@@ -293,10 +290,14 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claim_owners: claims::owners_of_new(&id, spec.retention),
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     if deleting {
-        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
         planner.retain_all_claims();
+        planner.drain();
     } else {
         planner.follow(&canary);
         planner.run();
@@ -305,6 +306,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     canary.write(&mut status);
+    Hooks::of(snapshot).write(&mut status, family.members());
     let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
     let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);

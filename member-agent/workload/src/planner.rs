@@ -11,6 +11,7 @@ use muster_crds::names::{ObjectName, RevisionName};
 use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
 use crate::pod::Pod;
@@ -28,6 +29,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) now: Timestamp,
     /// So many of the first ordinals keep the revision that pods come from.
     pub(crate) partition: u32,
+    pub(crate) hooks: Hooks<'a>,
     pub(crate) mold: &'a Mold<'a>,
     pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
     pub(crate) nodes: &'a BTreeMap<String, Node>,
@@ -58,6 +60,7 @@ impl<'a> Planner<'a> {
             history,
             now,
             partition: spec.partition,
+            hooks: Hooks::of(snapshot),
             mold,
             claims: &snapshot.claims,
             nodes: &snapshot.nodes,
@@ -94,6 +97,7 @@ impl<'a> Planner<'a> {
             self.wait(None, Code::UpdateRefused, message);
         }
         self.steps.extend(self.history.steps.iter().cloned());
+        self.keep_finalizer();
         for step in &self.family.steps {
             self.push(step.clone());
         }
@@ -102,9 +106,12 @@ impl<'a> Planner<'a> {
         if self.spec.holds(Scope::Everything) {
             return;
         }
-        if self.fill(update) && self.scale_down() {
+        let filled = self.fill(update);
+        self.finish_deletions();
+        if filled && self.scale_down() {
             self.update(update);
         }
+        self.tidy_hooks();
     }
 
     /// Steps and waits, complete.
@@ -133,10 +140,17 @@ impl<'a> Planner<'a> {
         self.push(Step { action, reason: Reason::new(code, message) });
     }
 
-    fn push(&mut self, step: Step) {
+    pub(crate) fn delete(&mut self, pod: &Pod, code: Code, message: String) {
+        self.step(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }, code, message);
+    }
+
+    fn push(&mut self, mut step: Step) {
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
+        }
+        if let Some(reason) = step.action.pod().and_then(|pod| self.hooks.passed_over(pod)) {
+            step.reason.message = format!("{}; its hook is passed over: {reason}", step.reason.message);
         }
         self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);

@@ -9,6 +9,7 @@ use muster_crds::keys::reason::START_INPLACE_UPDATE;
 use muster_crds::keys::workload as keys;
 
 use crate::change::{Change, InPlaceChange};
+use crate::hooks::Standing;
 use crate::inplace::{InPlaceState, Progress, Stage, closing_message, later, progress, record};
 use crate::plan::Action;
 use crate::planner::Planner;
@@ -69,6 +70,13 @@ impl<'a> Planner<'a> {
                 }
             },
         };
+        // A verdict counts for one revision. Where the wanted one changed meanwhile, it is asked again.
+        if pod.grace_note.is_none() && !self.may_update(pod, target, &change) {
+            if self.is_held(pod) {
+                self.open_gate(pod, "may not be updated");
+            }
+            return;
+        }
         let due = later(since.unwrap_or(self.now), self.spec.grace);
         if change.restarts() && self.now < due {
             let message = format!("out of traffic until {due}, then its images change");
@@ -79,7 +87,7 @@ impl<'a> Planner<'a> {
     }
 
     fn go_on_patched(&mut self, pod: &'a Pod, state: &InPlaceState, wanted: Option<&'a Revision>) {
-        if let Some(target) = wanted.filter(|_| self.in_place()) {
+        if let Some(target) = wanted.filter(|_| self.in_place() && !self.hooks.is_spent(pod)) {
             // The pod is out of traffic and restarting anyway: it goes straight to the newest revision.
             match self.change(pod, target).as_deref() {
                 Ok(Change::InPlace(change)) => return self.patch_images(pod, target, change, Some(state)),
@@ -116,7 +124,7 @@ impl<'a> Planner<'a> {
         // As with the bk-bcs operator, pods above replicas are up before those they stand in for go down.
         let slots = self.family.slots.iter().chain(&self.family.surge);
         let unavailable = slots.filter(|slot| !slot.pod.is_some_and(|pod| self.is_available(pod))).count();
-        let mut left = self.spec.budget.saturating_sub(unavailable);
+        let mut room = self.room(unavailable);
         // Those that are down and not due: they are on their way to where they should be.
         let mut in_flight = unavailable - due.iter().filter(|(_, pod)| !self.is_available(pod)).count();
         let full = Reason::new(
@@ -132,13 +140,29 @@ impl<'a> Planner<'a> {
                     continue;
                 }
             };
+            if self.is_held(pod) {
+                if self.spec.ordered {
+                    let message = format!("pods before {} wait until it was updated", pod.name);
+                    self.wait(None, Code::OrderedReady, message);
+                    break;
+                }
+                continue;
+            }
             let in_place = way.as_deref().map(Change::in_place);
             if let Some(change) = in_place.as_ref().filter(|change| !change.restarts()) {
-                self.patch_images(pod, target, change, None);
+                if self.may_update(pod, target, change) {
+                    self.patch_images(pod, target, change, None);
+                }
                 continue;
             }
             let free = !pod.is_available();
-            let blocked = if free { self.spec.ordered && in_flight >= self.spec.budget } else { left == 0 };
+            let standing = self.update_standing(pod);
+            let blocked = match standing {
+                _ if free => self.spec.ordered && in_flight >= self.spec.budget,
+                Standing::Open(_) => false,
+                Standing::Yes => room.to_touch == 0,
+                Standing::Free | Standing::Unasked(_) | Standing::No(_) => room.to_ask == 0,
+            };
             if blocked {
                 self.wait_for(Some(pod), full.clone(), None);
                 continue;
@@ -147,13 +171,19 @@ impl<'a> Planner<'a> {
                 Some(change) => self.may_update(pod, target, change),
                 None => self.may_delete(pod, Code::Recreate),
             };
+            let asks = self.asks(pod);
+            if allowed || asks || matches!(standing, Standing::Open(_)) {
+                in_flight += 1;
+            }
+            if !free && (asks || standing == Standing::Free) {
+                room.to_ask = room.to_ask.saturating_sub(1);
+            }
             if !allowed {
                 continue;
             }
             if !free {
-                left -= 1;
+                room.to_touch = room.to_touch.saturating_sub(1);
             }
-            in_flight += 1;
             if let Some(change) = in_place {
                 self.begin_in_place(pod, target, change);
             } else {

@@ -163,6 +163,7 @@ impl Spec {
             readiness_gate: written.disable_readiness_gate != Some(true),
             strategy: reader.strategy(&strategy),
             problems: {
+                reader.hooks(written);
                 reader.not_carried_out(&strategy);
                 reader.helpers(&strategy, &written.template);
                 reader.values(written, &strategy);

@@ -222,6 +222,27 @@ impl Reader {
         limit
     }
 
+    pub(super) fn hooks(&mut self, spec: &GameStatefulSetSpec) {
+        let points = [
+            ("preDeleteUpdateStrategy", &spec.pre_delete_update_strategy),
+            ("preInplaceUpdateStrategy", &spec.pre_inplace_update_strategy),
+            ("postInplaceUpdateStrategy", &spec.post_inplace_update_strategy),
+        ];
+        for (field, point) in points {
+            let most = point.as_ref().and_then(|point| point.max_concurrent_hooks);
+            if let Some(most) = most.filter(|most| *most < 1) {
+                let message = format!("{most} lets no pod be asked");
+                self.problem(Scope::Updates, format!("spec.{field}.maxConcurrentHooks"), message);
+            }
+        }
+        let post = spec.post_inplace_update_strategy.as_ref().and_then(|point| point.hook.as_ref());
+        if post.is_some() && spec.disable_readiness_gate == Some(true) {
+            let message =
+                "is not asked about pods without the readiness gate, which nothing keeps out of traffic";
+            self.problem(Scope::Nothing, "spec.postInplaceUpdateStrategy.hook", message);
+        }
+    }
+
     /// Fields that this controller stores and does not carry out.
     pub(super) fn not_carried_out(&mut self, strategy: &UpdateStrategy) {
         let in_place = strategy.in_place_update_strategy.as_ref();
