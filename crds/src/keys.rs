@@ -32,6 +32,8 @@ pub mod manager {
     pub const HOOK: &str = "muster-hook";
     /// The Ingress controller.
     pub const INGRESS: &str = "muster-ingress";
+    /// The command line, for what it changes on a person's behalf.
+    pub const CLI: &str = "muster-cli";
     /// The hub: status of federated objects, clusters and preferences.
     pub const HUB: &str = "muster-hub";
 }
@@ -206,6 +208,8 @@ pub mod sandbox {
     pub const LINK_DOWN: &str = "down";
     /// On the hub's Lease: a new value restarts the hub.
     pub const RESTART: &str = "sandbox.muster.dev/restart";
+    /// On a Node of a member: `true` keeps its kubelet from being heard of.
+    pub const SILENT: &str = "sandbox.muster.dev/silent";
     /// On a pod template: scripted answers of its hooks, as JSON.
     pub const ANSWERS: &str = "sandbox.muster.dev/answers";
 }

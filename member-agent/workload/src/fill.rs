@@ -24,7 +24,10 @@ impl<'a> Planner<'a> {
         let family = self.family;
         let filling = family.filling.map(|filled| filled as usize);
         let mut held_back = 0_usize;
-        for (rank, slot) in family.slots.iter().enumerate() {
+        let ascending = family.slots.iter().enumerate();
+        #[cfg(mutate_order)] // A planted mistake.
+        let ascending = ascending.rev();
+        for (rank, slot) in ascending {
             let Some(pod) = slot.pod else {
                 if filling.is_some_and(|filled| rank >= filled) {
                     held_back += 1;
@@ -115,7 +118,7 @@ impl<'a> Planner<'a> {
             return;
         }
         if !pod.is_ready() {
-            let reason = match self.lost_node(pod) {
+            let reason = match self.lost_node(pod).filter(|lost| lost.is_certain) {
                 Some(lost) => Reason::new(Code::NodeLost, lost.message),
                 None => not_ready(pod),
             };
@@ -171,6 +174,9 @@ impl<'a> Planner<'a> {
             let until = Some(later(self.now, STATUS_RECHECK));
             self.wait_for(None, Reason::new(Code::OrdinalsChosen, message), until);
             return !self.spec.ordered;
+        }
+        if family.condemned.is_empty() {
+            return true;
         }
         let slots = family.slots.iter().filter_map(|slot| slot.pod);
         let all = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));

@@ -280,10 +280,6 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !held {
         history.trim(&spec, &members);
     }
-    if !deleting {
-        scale::surge(&mut family, &spec, &history, now);
-        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
-    }
 
     let selector = set.spec.selector.as_ref();
     let selected = selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default();
@@ -296,6 +292,12 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claim_owners: claims::owners_of_new(&id, spec.retention),
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
+    if !deleting {
+        let hooks = Hooks::of(snapshot);
+        let told = |pod: &Pod| hooks.committed(pod).is_some();
+        scale::surge(&mut family, &spec, &history, canary.partition, &told, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     let failed = set.status.as_ref().and_then(|status| status.failed_update.as_ref());
     planner.deadlines = Deadlines::of(&spec, &family, &history, failed, now);

@@ -94,7 +94,7 @@ impl Member {
         self.sets().patch("game", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    async fn pods(&self) -> BTreeMap<u32, Pod> {
+    pub(crate) async fn pods(&self) -> BTreeMap<u32, Pod> {
         let pods =
             Api::<Pod>::namespaced(self.user.clone(), NAMESPACE).list(&ListParams::default()).await.unwrap();
         let ordinal = |pod: &Pod| pod.name_any().rsplit_once('-').unwrap().1.parse().unwrap();

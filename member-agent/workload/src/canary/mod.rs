@@ -190,7 +190,7 @@ fn partition_at(steps: &[Step], index: usize) -> u32 {
     partitions.unwrap_or(u32::MAX)
 }
 
-/// The lowest ordinal with the new revision: steps take none of those back.
+/// The lowest place with the new revision: steps take none of those back.
 fn reached(spec: &Spec, family: &Family<'_>, history: &History<'_>) -> u32 {
     let Some(update) = history.update else { return u32::MAX };
     let updated = family.slots.iter().filter(|slot| slot.pod.is_some_and(|pod| pod.is_at(&update.name)));

@@ -190,7 +190,8 @@ impl Reader {
                 self.problem(Scope::Updates, FIELD, "is 0, so that no pod may ever be updated");
                 0
             }
-            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX),
+            // What is added is a planted mistake.
+            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX) + usize::from(cfg!(mutate_budget)),
             Err(error) => {
                 self.problem(Scope::Updates, FIELD, error.to_string());
                 0

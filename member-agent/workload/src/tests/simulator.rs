@@ -8,8 +8,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::cluster::{merge_json, read_claim};
 use super::kubelets::Nodes;
-use crate::{Action, Claim, Code, Plan, Pod, Revision, Snapshot, Step, plan};
+use crate::{Action, Code, Node, Plan, Pod, Refusal, Revision, Snapshot, Step, plan};
 
 /// A set, its pods and what carries them.
 #[derive(Clone)]
@@ -23,9 +24,17 @@ pub(super) struct World {
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
     /// What pods run on.
-    pub(super) nodes: Nodes,
+    pub(super) machines: Nodes,
+    /// Nodes as the API has them; where there are none, it knows of no node.
+    pub(super) nodes: BTreeMap<String, Node>,
+    /// Other sets of the namespace.
+    pub(super) siblings: Vec<Value>,
+    /// Writes to be refused, by the beginning of their titles, and how often.
+    pub(super) refused: BTreeMap<String, usize>,
+    /// What was refused since the last plan.
+    pub(super) refusals: Vec<Refusal>,
     seen: BTreeMap<String, Arc<Pod>>,
-    versions: u64,
+    pub(super) versions: u64,
 }
 
 impl World {
@@ -55,7 +64,11 @@ impl World {
             hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
-            nodes: Nodes::default(),
+            machines: Nodes::default(),
+            nodes: BTreeMap::new(),
+            siblings: Vec::new(),
+            refused: BTreeMap::new(),
+            refusals: Vec::new(),
             seen: BTreeMap::new(),
             versions: 0,
         }
@@ -99,6 +112,9 @@ impl World {
                 .iter()
                 .map(|(name, claim)| (name.clone(), Arc::new(read_claim(claim))))
                 .collect(),
+            nodes: self.nodes.clone(),
+            siblings: self.siblings.iter().map(|set| serde_json::from_value(set.clone()).unwrap()).collect(),
+            refusals: std::mem::take(&mut self.refusals),
             ..Snapshot::of(set)
         }
     }
@@ -163,6 +179,7 @@ impl World {
     }
 
     fn try_apply(&mut self, step: &Step) -> Option<()> {
+        self.is_accepted(step).then_some(())?;
         match &step.action {
             Action::CreateRevision { name, body } => {
                 let body = self.born(body);
@@ -177,12 +194,16 @@ impl World {
                 (held["metadata"]["uid"] == uid.as_str()).then_some(())?;
                 self.revisions.remove(name.as_str()).map(drop)
             }
-            Action::CreateClaims { claims } => self.create_claims(claims),
+            Action::CreateClaims { claims } => {
+                self.create_claims(claims);
+                Some(())
+            }
             Action::CreatePod { name, claims, body } => {
-                self.create_claims(claims)?;
+                self.create_claims(claims);
                 let mut body = self.born(body);
                 body["metadata"]["generation"] = json!(1);
                 body["status"] = json!({"phase": "Pending"});
+                self.schedule(&mut body);
                 insert_new(&mut self.pods, name.as_str(), body)
             }
             Action::PatchPod { name, body }
@@ -199,7 +220,11 @@ impl World {
             }
             Action::PatchClaim { name, body } => {
                 let version = self.next_version();
-                patch(self.claims.get_mut(name.as_str())?, body, &version)
+                let claim = self.claims.get_mut(name.as_str())?;
+                is_same(claim, body).then_some(())?;
+                merge_json(claim, body);
+                claim["metadata"]["resourceVersion"] = json!(version);
+                Some(())
             }
             Action::CreateHookRun { name, body } => {
                 let body = self.born(body);
@@ -237,12 +262,14 @@ impl World {
         Some(())
     }
 
-    fn create_claims(&mut self, claims: &[(String, Value)]) -> Option<()> {
+    fn create_claims(&mut self, claims: &[(String, Value)]) {
         for (name, body) in claims {
-            let body = self.born(body);
-            insert_new(&mut self.claims, name, body)?;
+            // One that exists serves.
+            if !self.claims.contains_key(name) {
+                let body = self.born(body);
+                self.claims.insert(name.clone(), body);
+            }
         }
-        Some(())
     }
 
     fn born(&mut self, body: &Value) -> Value {
@@ -254,7 +281,7 @@ impl World {
         body
     }
 
-    fn next_version(&mut self) -> String {
+    pub(super) fn next_version(&mut self) -> String {
         self.versions += 1;
         self.versions.to_string()
     }
@@ -272,23 +299,28 @@ impl World {
         for name in names {
             while self.kubelet(&name) {}
         }
+        self.collect_claims();
     }
 
     /// The kubelet of one pod does the next thing; false when nothing is to be done.
     pub(super) fn kubelet(&mut self, name: &str) -> bool {
         let Some(mut pod) = self.pods.get(name).cloned() else { return false };
         let before = pod.clone();
+        if self.is_cut_off(&pod) {
+            return false;
+        }
         if pod["metadata"]["deletionTimestamp"].is_string() {
             self.next_version();
             self.pods.remove(name);
             self.seen.remove(name);
             return true;
         }
-        if pod["status"]["phase"] == "Failed" {
+        if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) || self.lacks_claims(&pod)
+        {
             return false;
         }
-        self.nodes.schedule(&mut pod);
-        if !self.nodes.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
+        self.machines.schedule(&mut pod);
+        if !self.machines.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
             self.run_containers(&mut pod);
         } else {
             pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
@@ -303,7 +335,7 @@ impl World {
     }
 
     fn run_containers(&mut self, pod: &mut Value) {
-        let (nodes, now) = (self.nodes.clone(), self.now);
+        let (nodes, now) = (self.machines.clone(), self.now);
         nodes.run(pod, now, || self.next_version());
         pod["status"]["podIP"] = json!("10.1.0.1");
         pod["status"]["hostIP"] = json!("10.0.0.1");
@@ -416,14 +448,17 @@ fn set_ready(pod: &mut Value, now: Timestamp) {
     merge(&mut pod["status"], &json!({"conditions": [condition]}));
 }
 
+/// Whether the object is the one, and as it was, that a patch is for.
+fn is_same(object: &Value, patch: &Value) -> bool {
+    ["uid", "resourceVersion"].iter().all(|field| {
+        let wanted = &patch["metadata"][field];
+        wanted.is_null() || *wanted == object["metadata"][field]
+    })
+}
+
 /// A strategic merge patch with uid and resourceVersion as preconditions.
 fn patch(object: &mut Value, body: &Value, version: &str) -> Option<()> {
-    for field in ["uid", "resourceVersion"] {
-        let wanted = &body["metadata"][field];
-        if !wanted.is_null() && *wanted != object["metadata"][field] {
-            return None;
-        }
-    }
+    is_same(object, body).then_some(())?;
     let spec = object["spec"].clone();
     merge(object, body);
     object["metadata"]["resourceVersion"] = json!(version);
@@ -469,8 +504,4 @@ fn merge(into: &mut Value, patch: &Value) {
             _ => merge(into.entry(name.clone()).or_insert(Value::Null), member),
         }
     }
-}
-
-fn read_claim(claim: &Value) -> Claim {
-    Claim::read(&serde_json::from_value(claim["metadata"].clone()).unwrap())
 }
