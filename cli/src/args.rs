@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Status(StatusOptions),
     /// Show why each cluster of a federated object has its number, and what it waits for
     Explain(ExplainOptions),
+    /// Show, pause, resume, undo or restart the update of a set
+    Rollout(RolloutOptions),
     /// Run the hub: plan what the hub's cluster holds, and serve every member its view
     Hub(HubOptions),
     /// Run the agent of one member cluster: make it hold what its view says
@@ -136,6 +138,59 @@ pub(crate) struct StatusOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainOptions {
     /// What to explain, such as federatedgamestatefulset/gamecenter or gamestatefulset/gamecenter
+    #[arg(value_name = "KIND/NAME")]
+    pub(crate) target: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RolloutOptions {
+    #[command(subcommand)]
+    pub(crate) action: RolloutAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutAction {
+    /// Wait until an update is complete, and say how far it is: 0 when complete, 1 when it cannot complete or time is up
+    Status {
+        #[command(flatten)]
+        target: RolloutTarget,
+        /// Wait for the end; with false, say how far it is and exit with 0
+        #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+        watch: bool,
+        /// How long to wait; 0s for as long as it takes
+        #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+        timeout: Duration,
+    },
+    /// Let no further pod be updated (sets spec.updateStrategy.paused)
+    Pause(RolloutTarget),
+    /// Go on: after a pause, or past the canary step that waits
+    Resume(RolloutTarget),
+    /// Go back to an older template
+    Undo {
+        #[command(flatten)]
+        target: RolloutTarget,
+        /// Number of the revision, as history shows it [default: the one before the newest]
+        #[arg(long, value_name = "N")]
+        to_revision: Option<i64>,
+        /// For a federated object: context of the member whose history has the template
+        #[arg(long, value_name = "CONTEXT")]
+        from: Option<String>,
+    },
+    /// Replace all pods by new ones of the same template, as the update strategy says
+    Restart(RolloutTarget),
+    /// Show the revisions there are
+    History {
+        #[command(flatten)]
+        target: RolloutTarget,
+        /// Show the template of this one
+        #[arg(long, value_name = "N")]
+        revision: Option<i64>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RolloutTarget {
+    /// What it is about, such as gamestatefulset/gamecenter or federatedgamestatefulset/gamecenter
     #[arg(value_name = "KIND/NAME")]
     pub(crate) target: String,
 }

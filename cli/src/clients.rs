@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use muster_runtime::client;
-use muster_sandbox::kubeconfig::HUB;
+use muster_sandbox::kubeconfig::{HUB, VIEW_PREFIX};
 
 use crate::args::Connection;
 use crate::error::CliError;
@@ -43,6 +43,19 @@ pub(crate) async fn current(connection: &Connection) -> Result<Connected, CliErr
 /// The same under another name.
 pub(crate) async fn current_as(connection: &Connection, user_agent: &str) -> Result<Connected, CliError> {
     connect(connection, None, user_agent).await
+}
+
+/// A client for what the hub shows to a member; none where the kubeconfig has no context for it.
+pub(crate) async fn view(connection: &Connection, member: &str) -> Result<Option<Connected>, CliError> {
+    let Some(path) = kubeconfig(connection) else { return Ok(None) };
+    let failed = |source| CliError::Kubeconfig { path: path.clone(), source: Box::new(source) };
+    let file = Kubeconfig::read_from(&path).map_err(failed)?;
+    let name = format!("{VIEW_PREFIX}{member}");
+    if !file.contexts.iter().any(|context| context.name == name) {
+        return Ok(None);
+    }
+    let connection = Connection { context: Some(name), ..connection.clone() };
+    connect(&connection, None, USER_AGENT).await.map(Some)
 }
 
 async fn connect(

@@ -1,5 +1,7 @@
 //! `muster explain`: why each cluster has its number, and what an object waits for.
 
+mod blocked;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -16,6 +18,8 @@ use crate::error::CliError;
 use crate::status::{self, view};
 use crate::{clients, output};
 
+use blocked::Blocked;
+
 /// Why an object is as it is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +29,8 @@ struct Explanation {
     name: String,
     summary: String,
     clusters: Vec<ClusterExplanation>,
+    #[serde(flatten)]
+    blocked: Blocked,
     conditions: Vec<Condition>,
 }
 
@@ -37,6 +43,8 @@ struct ClusterExplanation {
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     waiting: String,
+    #[serde(flatten)]
+    blocked: Blocked,
 }
 
 pub(crate) async fn run(connection: &Connection, target: &str) -> Result<ExitCode, CliError> {
@@ -46,7 +54,7 @@ pub(crate) async fn run(connection: &Connection, target: &str) -> Result<ExitCod
     let explanation = match kind.to_ascii_lowercase().as_str() {
         "federatedgamestatefulset" | "federatedgamestatefulsets" => {
             let connected = clients::hub(connection).await?;
-            federated(&connected, connection.namespace.as_deref(), name).await?
+            federated(connection, &connected, connection.namespace.as_deref(), name).await?
         }
         "gamestatefulset" | "gamestatefulsets" => {
             let connected = clients::current(connection).await?;
@@ -63,6 +71,7 @@ pub(crate) async fn run(connection: &Connection, target: &str) -> Result<ExitCod
 }
 
 async fn federated(
+    connection: &Connection,
     connected: &Connected,
     namespace: Option<&str>,
     name: &str,
@@ -81,24 +90,24 @@ async fn federated(
                 name: name.to_owned(),
                 summary: format!("cannot be planned: {message}"),
                 clusters: Vec::new(),
+                blocked: Blocked::default(),
                 conditions: stated.conditions,
             });
         }
     };
     let rows = view::cluster_rows(&object, None);
-    let clusters: Vec<_> = clusters
-        .into_iter()
-        .map(|(name, (replicas, reasons))| ClusterExplanation {
-            waiting: rows
-                .iter()
-                .find(|row| row.cluster == name)
-                .map(|row| row.note.clone())
-                .unwrap_or_default(),
+    let mut explained = Vec::new();
+    for (cluster, (replicas, reasons)) in clusters {
+        let row = rows.iter().find(|row| row.cluster == cluster);
+        explained.push(ClusterExplanation {
+            waiting: row.map(|row| row.note.clone()).unwrap_or_default(),
             replicas: i64::from(replicas),
             reasons,
-            name,
-        })
-        .collect();
+            blocked: reported(connection, &cluster, &namespace, name).await,
+            name: cluster,
+        });
+    }
+    let clusters = explained;
     let planned: i64 = clusters.iter().map(|cluster| cluster.replicas).sum();
     let summary = format!(
         "{planned} replicas planned, {} ready, in {} clusters",
@@ -112,8 +121,23 @@ async fn federated(
         name: name.to_owned(),
         summary,
         clusters,
+        blocked: Blocked::default(),
         conditions,
     })
+}
+
+/// What a member reported of its set, as the hub shows it in the member's view; nothing where the kubeconfig has no
+/// context for that, or the hub no report.
+async fn reported(connection: &Connection, cluster: &str, namespace: &str, name: &str) -> Blocked {
+    let Ok(Some(view)) = clients::view(connection, cluster).await else { return Blocked::default() };
+    let api: Api<GameStatefulSet> = Api::namespaced(view.client, namespace);
+    match api.get_opt(name).await {
+        Ok(set) => Blocked::of(set.and_then(|set| set.status).unwrap_or_default(), view::now()),
+        Err(error) => {
+            tracing::warn!(cluster, %error, "what the member reported cannot be read");
+            Blocked::default()
+        }
+    }
 }
 
 /// Each cluster's number with its reasons: those of the plan as it stands, and, where a division from
@@ -189,7 +213,8 @@ async fn set(connected: &Connected, namespace: Option<&str>, name: &str) -> Resu
     let api: Api<GameStatefulSet> = Api::namespaced(connected.client.clone(), &namespace);
     let what = format!("gamestatefulset {namespace}/{name} in context {:?}", connected.context);
     let object = api.get(name).await.map_err(|error| CliError::api(what, &error))?;
-    let status = object.status.unwrap_or_default();
+    let mut status = object.status.unwrap_or_default();
+    let conditions = std::mem::take(&mut status.conditions);
     let summary = format!(
         "{} replicas, {} ready, {} at the latest revision, {} of these ready",
         status.replicas, status.ready_replicas, status.updated_replicas, status.updated_ready_replicas
@@ -200,12 +225,13 @@ async fn set(connected: &Connected, namespace: Option<&str>, name: &str) -> Resu
         name: name.to_owned(),
         summary,
         clusters: Vec::new(),
-        conditions: status.conditions,
+        blocked: Blocked::of(status, view::now()),
+        conditions,
     })
 }
 
 fn table(explanation: &Explanation) -> String {
-    let Explanation { kind, namespace, name, summary, clusters, conditions } = explanation;
+    let Explanation { kind, namespace, name, summary, clusters, blocked, conditions } = explanation;
     let mut lines = vec![format!("{kind} {namespace}/{name}: {summary}")];
     for cluster in clusters {
         lines.push(String::new());
@@ -214,6 +240,12 @@ fn table(explanation: &Explanation) -> String {
         if !cluster.waiting.is_empty() {
             lines.push(format!("  waits: {}", cluster.waiting));
         }
+        lines.extend(cluster.blocked.lines().iter().map(|line| format!("  {line}")));
+    }
+    let blocked = blocked.lines();
+    if !blocked.is_empty() {
+        lines.extend([String::new(), "Does not move:".to_owned()]);
+        lines.extend(blocked.iter().map(|line| format!("  {line}")));
     }
     if !conditions.is_empty() {
         lines.extend([String::new(), "Conditions:".to_owned()]);

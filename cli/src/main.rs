@@ -10,6 +10,7 @@ mod hub;
 mod output;
 mod plan;
 mod process;
+mod rollout;
 mod sandbox;
 mod status;
 mod table;
@@ -59,6 +60,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Plan(options) => plan::run(&connection, &options),
         Command::Status(options) => status::run(&connection, options.name.as_deref()).await,
         Command::Explain(options) => explain::run(&connection, &options.target).await,
+        Command::Rollout(options) => rollout::run(&connection, options.action).await,
         Command::Hub(options) => Box::pin(hub::run(&connection, options)).await,
         Command::Agent(options) => Box::pin(agent::run(&connection, options)).await,
         Command::Crds(options) => crds::run(&connection, options.action).await,

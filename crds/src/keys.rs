@@ -32,6 +32,8 @@ pub mod manager {
     pub const HOOK: &str = "muster-hook";
     /// The Ingress controller.
     pub const INGRESS: &str = "muster-ingress";
+    /// The command line, for what it changes on a person's behalf.
+    pub const CLI: &str = "muster-cli";
     /// The hub: status of federated objects, clusters and preferences.
     pub const HUB: &str = "muster-hub";
 }
@@ -153,6 +155,19 @@ pub mod workload {
     pub const HOOKRUN_INSTANCE: &str = "instance-id";
     /// Label of a HookRun: index of the canary step.
     pub const HOOKRUN_STEP: &str = "canary-step-index";
+    /// Label of a HookRun: name of the set that asks.
+    pub const HOOKRUN_WORKLOAD: &str = "muster.dev/workload";
+    /// Label of a HookRun: uid of the pod that is asked.
+    pub const HOOKRUN_POD: &str = "muster.dev/pod-uid";
+    /// Label of a HookRun: how often the same was asked before.
+    pub const HOOKRUN_ATTEMPT: &str = "muster.dev/attempt";
+    /// Label of a HookRun: what `retry` of its hook point last said. A change of it to true asks again.
+    pub const HOOKRUN_RETRY: &str = "muster.dev/retry";
+    /// Label of a HookRun: nobody wants its answer any more. Value `true`.
+    pub const HOOKRUN_TAKEN_BACK: &str = "muster.dev/taken-back";
+    /// Annotation of a HookTemplate and label of its HookRuns: a deletion can be taken back also after the game was told
+    /// of it. Value `true`.
+    pub const CANCELLABLE: &str = "muster.dev/cancellable";
 }
 
 /// Annotations of the objects in a view. They are for the agent and never reach the member.
@@ -193,6 +208,8 @@ pub mod sandbox {
     pub const LINK_DOWN: &str = "down";
     /// On the hub's Lease: a new value restarts the hub.
     pub const RESTART: &str = "sandbox.muster.dev/restart";
+    /// On a Node of a member: `true` keeps its kubelet from being heard of.
+    pub const SILENT: &str = "sandbox.muster.dev/silent";
     /// On a pod template: scripted answers of its hooks, as JSON.
     pub const ANSWERS: &str = "sandbox.muster.dev/answers";
 }

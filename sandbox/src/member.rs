@@ -1,6 +1,7 @@
 //! One member cluster of the sandbox: an API server, simulated nodes, and an agent on a link that can be cut.
 
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use muster_agent::{Agent, AgentConfig, AgentError};
@@ -13,7 +14,7 @@ use serde_json::json;
 use crate::apply::MANAGER;
 use crate::link::Link;
 use crate::nodes::kubelet::Nodes;
-use crate::nodes::{Timing, kubelet, node, scheduler};
+use crate::nodes::{Timing, kubelet, lost, node, scheduler, volumes};
 use crate::sandbox::Scheduling;
 
 /// The user agent of the agents.
@@ -60,6 +61,9 @@ pub enum MemberError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The class of simulated volumes could not be registered.
+    #[error("cannot register the class of simulated volumes: {0}")]
+    Class(#[source] Box<kube::Error>),
     /// A node's object could not be written down.
     #[error("cannot describe a node: {0}")]
     Describe(#[from] serde_json::Error),
@@ -81,6 +85,9 @@ impl Member {
             register(&api, name.as_str(), number).await?;
         }
         let own = Nodes { cluster: name.to_string(), index, count: nodes };
+        register_class(&api).await?;
+        volumes::start(&api, &clock, timing.clone(), &tasks);
+        lost::start(&api, &clock, &tasks);
         kubelet::start(&api, &clock, timing, &own, &tasks);
         match scheduling {
             Scheduling::Embedded => scheduler::start(&api, &clock, &tasks),
@@ -121,6 +128,16 @@ pub(crate) fn embedded(name: &str, seed: u64, clock: &Clock, tasks: &Tasks) -> C
     cluster
 }
 
+async fn register_class(api: &Client) -> Result<(), MemberError> {
+    let classes: Api<StorageClass> = Api::all(api.clone());
+    let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+    classes
+        .create(&params, &volumes::class())
+        .await
+        .map_err(|source| MemberError::Class(Box::new(source)))?;
+    Ok(())
+}
+
 async fn register(api: &Client, cluster: &str, index: usize) -> Result<(), MemberError> {
     let object = node::node(cluster, index)?;
     let name = node::node_name(cluster, index);
@@ -134,3 +151,6 @@ async fn register(api: &Client, cluster: &str, index: usize) -> Result<(), Membe
     nodes.patch_status(&name, &params, &Patch::Merge(status)).await.map_err(failed)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

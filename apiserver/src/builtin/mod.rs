@@ -20,7 +20,7 @@ use crate::schema::{Schema, parse_components};
 
 pub use defaults::default;
 pub use protobuf::{MEDIA_TYPE as PROTOBUF, ProtobufError, decode_protobuf};
-pub(crate) use quantity::quantity;
+pub use quantity::quantity;
 pub(crate) use typed::json_kind;
 pub use typed::{empty, mismatch, tidy};
 pub(crate) use validate::container::image as validate_image;

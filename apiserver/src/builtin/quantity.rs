@@ -10,7 +10,7 @@ const ONE: i128 = 1_000_000_000;
 const MAX_EXPONENT: i32 = 27;
 
 /// The amount in billionths, or `None` when it is no quantity. Amounts too large are the largest one.
-pub(crate) fn quantity(value: &Value) -> Option<i128> {
+pub fn quantity(value: &Value) -> Option<i128> {
     match value {
         Value::String(text) => parse(text),
         Value::Number(number) => parse(&number.to_string()),

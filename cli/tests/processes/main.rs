@@ -9,4 +9,6 @@ mod faults;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod world;

@@ -11,6 +11,7 @@ use muster_crds::keys::FEDERATION_NAMESPACE;
 use muster_runtime::error::Said;
 use muster_runtime::initialized::{Handle, Initialized};
 use muster_runtime::{Clock, Tasks};
+use muster_workload::Hooks;
 
 use crate::definitions;
 use crate::link::Link;
@@ -53,6 +54,8 @@ pub struct AgentConfig {
     pub mirror_workers: usize,
     /// Whether the definitions of the agent's kinds are installed in the member.
     pub install_definitions: bool,
+    /// Whether sets ask their hooks. Where nothing measures HookRuns, no answer would ever come.
+    pub hooks: Hooks,
     /// Whether the controllers run. Without them the agent only mirrors, beside operators of one's own.
     pub run_controllers: bool,
 }
@@ -94,6 +97,7 @@ impl AgentConfig {
             report_interval: REPORT_INTERVAL,
             mirror_workers: MIRROR_WORKERS,
             install_definitions: true,
+            hooks: Hooks::NotEnforced,
             run_controllers: true,
         }
     }
@@ -130,6 +134,7 @@ impl Agent {
             if config.run_controllers {
                 let mut workload = WorkloadConfig::new(config.member.clone(), config.clock.clone());
                 workload.initialized = initialized.clone();
+                workload.hooks = config.hooks;
                 workload.metrics = WorkloadMetrics::registered(&mut metrics.registry().lock());
                 workload::run_alone(workload, &group);
             }

@@ -24,7 +24,10 @@ impl<'a> Planner<'a> {
         let family = self.family;
         let filling = family.filling.map(|filled| filled as usize);
         let mut held_back = 0_usize;
-        for (rank, slot) in family.slots.iter().enumerate() {
+        let ascending = family.slots.iter().enumerate();
+        #[cfg(mutate_order)] // A planted mistake.
+        let ascending = ascending.rev();
+        for (rank, slot) in ascending {
             let Some(pod) = slot.pod else {
                 if filling.is_some_and(|filled| rank >= filled) {
                     held_back += 1;
@@ -128,7 +131,7 @@ impl<'a> Planner<'a> {
 
     /// Waits for a pod that is on its way out. One on a node that is lost may still run: its ordinal stays empty until
     /// the node is heard of again, or somebody said beforehand that this is not to be waited for.
-    fn await_end(&mut self, pod: &Pod, message: &str) {
+    pub(crate) fn await_end(&mut self, pod: &Pod, message: &str) {
         let Some(lost) = self.lost_node(pod) else {
             return self.wait(Some(pod), Code::PodTerminating, message);
         };

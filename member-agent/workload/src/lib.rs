@@ -16,6 +16,7 @@
 //! | `prove` | images are pulled before anything is stopped for them |
 //! | `rollout`, `patch` | which pods are updated next, and what is written to them |
 //! | `deadline` | updates that take too long |
+//! | `hooks` | what is asked before a pod is touched, and after |
 //! | `canary` | an update that goes by steps |
 //! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
@@ -29,7 +30,7 @@ mod claims;
 mod deadline;
 pub mod family;
 mod fill;
-mod gate;
+mod hooks;
 pub mod identity;
 pub mod inplace;
 mod patch;
@@ -57,4 +58,4 @@ pub use plan::{Action, Plan, PlanError, Step, Wait, plan};
 pub use pod::Pod;
 pub use reason::{Code, Reason};
 pub use revision::Revision;
-pub use snapshot::{Claim, HookRun, Node, Refusal, SetId, Snapshot};
+pub use snapshot::{Claim, HookRun, Hooks, Node, Refusal, SetId, Snapshot};

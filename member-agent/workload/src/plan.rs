@@ -12,11 +12,12 @@ use serde_json::Value;
 use crate::canary;
 use crate::deadline::{self, Deadlines};
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::pod::Pod;
 use crate::prove::Proofs;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
 use crate::spec::{Scope, Spec};
@@ -279,10 +280,6 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     if !held {
         history.trim(&spec, &members);
     }
-    if !deleting {
-        scale::surge(&mut family, &spec, &history, now);
-        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
-    }
 
     let selector = set.spec.selector.as_ref();
     let selected = selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default();
@@ -295,13 +292,17 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         claim_owners: claims::owners_of_new(&id, spec.retention),
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
+    if !deleting {
+        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
+    }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
     let failed = set.status.as_ref().and_then(|status| status.failed_update.as_ref());
     planner.deadlines = Deadlines::of(&spec, &family, &history, failed, now);
     planner.proofs = Proofs::of(&id, snapshot, now);
     if deleting {
-        planner.wait(None, Code::SetTerminating, "the set is being deleted; its pods go with it");
         planner.retain_all_claims();
+        planner.drain();
     } else {
         planner.follow(&canary);
         planner.run();
@@ -312,6 +313,7 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
     status.failed_update = failed;
     canary.write(&mut status);
+    Hooks::of(snapshot).write(&mut status, family.members());
     let stuck_at = deadline::watch_progress(&spec, set.status.as_ref(), &mut status, &waits, now);
     let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck).chain(stuck_at);
     let recheck_after = times.min().map(|until| {

@@ -12,6 +12,7 @@ use crate::canary::Canary;
 use crate::change::{Change, classify};
 use crate::deadline::{Consequence, Deadlines};
 use crate::family::Family;
+use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
 use crate::pod::Pod;
@@ -37,6 +38,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) proofs: Proofs<'a>,
     /// Sizes of the containers of revisions that were looked at.
     pub(crate) sizes: BTreeMap<RevisionName, Sizes>,
+    pub(crate) hooks: Hooks<'a>,
     pub(crate) mold: &'a Mold<'a>,
     pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
     pub(crate) nodes: &'a BTreeMap<String, Node>,
@@ -70,6 +72,7 @@ impl<'a> Planner<'a> {
             deadlines: Deadlines::default(),
             proofs: Proofs::default(),
             sizes: BTreeMap::new(),
+            hooks: Hooks::of(snapshot),
             mold,
             claims: &snapshot.claims,
             nodes: &snapshot.nodes,
@@ -109,6 +112,7 @@ impl<'a> Planner<'a> {
             self.wait_for(None, reason, None);
         }
         self.steps.extend(self.history.steps.iter().cloned());
+        self.keep_finalizer();
         for step in &self.family.steps {
             self.push(step.clone());
         }
@@ -117,9 +121,12 @@ impl<'a> Planner<'a> {
         if self.spec.holds(Scope::Everything) {
             return;
         }
-        if self.fill(update) && self.scale_down() {
+        let filled = self.fill(update);
+        self.finish_deletions();
+        if filled && self.scale_down() {
             self.update(update);
         }
+        self.tidy_hooks();
     }
 
     /// Steps and waits, complete.
@@ -152,10 +159,17 @@ impl<'a> Planner<'a> {
         self.push(Step { action, reason: Reason::new(code, message) });
     }
 
-    fn push(&mut self, step: Step) {
+    pub(crate) fn delete(&mut self, pod: &Pod, code: Code, message: String) {
+        self.step(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }, code, message);
+    }
+
+    fn push(&mut self, mut step: Step) {
         if self.steps.len() >= MAX_STEPS {
             self.left_over += 1;
             return;
+        }
+        if let Some(reason) = step.action.pod().and_then(|pod| self.hooks.passed_over(pod)) {
+            step.reason.message = format!("{}; its hook is passed over: {reason}", step.reason.message);
         }
         self.touched.extend(step.action.pod().cloned());
         self.steps.push(step);

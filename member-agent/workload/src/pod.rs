@@ -34,6 +34,12 @@ pub struct Pod {
     pub node: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
+    /// Its address.
+    pub ip: Option<String>,
+    /// The address of its node.
+    pub host_ip: Option<String>,
+    /// Why its hooks are not asked, as its annotation says.
+    pub break_glass: Option<Box<str>>,
     /// Its volumes that are claims: names of volume and claim.
     pub claims: Vec<(String, String)>,
     /// What its deletion costs, as its annotation says; 0 without.
@@ -169,6 +175,8 @@ pub struct Container {
     pub name: String,
     /// The image of its spec.
     pub image: String,
+    /// Whether it is a native sidecar.
+    pub sidecar: bool,
     /// Whether the image is pulled at every start.
     pub pull_always: bool,
     /// Its size by its spec.
@@ -253,6 +261,9 @@ impl Pod {
             } else {
                 Force::Never
             },
+            ip: status.and_then(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty()),
+            host_ip: status.and_then(|status| status.host_ip.clone()).filter(|ip| !ip.is_empty()),
+            break_glass: annotation(keys::BREAK_GLASS).map(|reason| reason.as_str().into()),
             place: parent.map(|(set, ordinal)| (ordinal, set.len())),
             name,
             uid,
@@ -383,12 +394,13 @@ fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) ->
     let Some(spec) = spec else { return Vec::new() };
     let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>| {
+    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>, sidecar| {
         let status = list.and_then(|list| list.iter().find(|status| status.name == container.name));
         let size = Size::of(container.resources.as_ref());
         let real = status.and_then(|status| status.resources.as_ref());
         Container {
             name: container.name.clone(),
+            sidecar,
             image: container.image.clone().unwrap_or_default(),
             pull_always: container.image_pull_policy.as_deref() == Some("Always"),
             size,
@@ -398,8 +410,8 @@ fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) ->
     };
     let of_sidecars = status.and_then(|status| status.init_container_statuses.as_ref());
     let of_containers = status.and_then(|status| status.container_statuses.as_ref());
-    let sidecars = sidecars.map(|container| read(container, of_sidecars));
-    sidecars.chain(spec.containers.iter().map(|container| read(container, of_containers))).collect()
+    let sidecars = sidecars.map(|container| read(container, of_sidecars, true));
+    sidecars.chain(spec.containers.iter().map(|container| read(container, of_containers, false))).collect()
 }
 
 fn container_status(status: &core::ContainerStatus) -> ContainerStatus {

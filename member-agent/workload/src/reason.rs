@@ -73,6 +73,10 @@ codes! {
     AskHook,
     /// A hook's answer is not needed any more.
     EndHook,
+    /// The set is being deleted, and its pods go through their hook first.
+    Drain,
+    /// A pod was told of its deletion, which is finished although nothing asks for it any more.
+    FinishDeletion,
     /// The set is to be drained before it goes, or is drained.
     DrainFinalizer,
     /// An update failed, and the pod goes back to the revision it came from.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use muster_crds::names::RevisionName;
 
 use crate::change::{Change, InPlaceChange};
+use crate::hooks::{Room, Standing};
 use crate::inplace::{InPlaceState, Progress, Stage, later, progress, progress_to};
 use crate::patch::missing_images;
 use crate::plan::Action;
@@ -19,8 +20,8 @@ use crate::spec::{Order, Scope, Strategy};
 
 /// How many pods may be disturbed, and which are.
 struct Budget {
-    /// How many more pods that serve may be disturbed.
-    left: usize,
+    /// How many more pods that serve may be asked and disturbed.
+    room: Room,
     /// Pods that are down or being disturbed.
     in_flight: usize,
     /// A pod that is the first of its revision was chosen.
@@ -89,6 +90,13 @@ impl<'a> Planner<'a> {
         if !self.proven(pod, target, &change) {
             return self.let_back(pod, "waits for another image than the one it left traffic for");
         }
+        // A verdict counts for one revision. Where the wanted one changed meanwhile, it is asked again.
+        if pod.grace_note.is_none() && !self.may_update(pod, target, &change) {
+            if self.is_held(pod) {
+                self.let_back(pod, "may not be updated");
+            }
+            return;
+        }
         let due = later(since.unwrap_or(self.now), self.spec.grace);
         if change.disrupts(&self.spec.options.helpers) && self.now < due {
             let message = format!("out of traffic until {due}, then its images change");
@@ -111,7 +119,7 @@ impl<'a> Planner<'a> {
     }
 
     fn go_on_patched(&mut self, pod: &'a Pod, state: &'a InPlaceState, wanted: Option<&'a Revision>) {
-        if let Some(target) = wanted.filter(|_| self.in_place())
+        if let Some(target) = wanted.filter(|_| self.in_place() && !self.hooks.is_spent(pod))
             && self.redirect(pod, state, target)
         {
             return;
@@ -209,7 +217,7 @@ impl<'a> Planner<'a> {
         let slots = self.family.slots.iter().chain(&self.family.surge);
         let unavailable = slots.filter(|slot| !slot.pod.is_some_and(|pod| self.is_at_rest(pod))).count();
         let mut budget = Budget {
-            left: self.spec.budget.saturating_sub(unavailable),
+            room: self.room(unavailable),
             // Those that are down and not due: they are on their way to where they should be.
             in_flight: unavailable - due.iter().filter(|(_, pod)| !self.is_at_rest(pod)).count(),
             first: false,
@@ -225,7 +233,16 @@ impl<'a> Planner<'a> {
         };
         for (ordinal, pod) in due.into_iter().rev() {
             let Some(target) = self.wanted(ordinal, pod).filter(|_| !self.touches(pod)) else { continue };
-            match self.way(pod, target) {
+            let way = self.way(pod, target);
+            if way.is_ok() && self.is_held(pod) {
+                if self.spec.ordered {
+                    let message = format!("pods before {} wait until it was updated", pod.name);
+                    self.wait(None, Code::OrderedReady, message);
+                    break;
+                }
+                continue;
+            }
+            match way {
                 Err(reason) => self.wait_for(Some(pod), reason, None),
                 Ok(None) => self.begin_replacement(pod, target, &mut budget),
                 Ok(Some(change)) if !change.in_place().restarts() => {
@@ -237,15 +254,16 @@ impl<'a> Planner<'a> {
     }
 
     fn begin_replacement(&mut self, pod: &'a Pod, target: &Revision, budget: &mut Budget) {
-        let free = !self.is_available(pod);
-        if self.is_blocked(free, budget) {
+        let free = !pod.is_available();
+        let standing = self.update_standing(pod);
+        if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
-        if !self.may_delete(pod, Code::Recreate) {
+        let allowed = self.may_delete(pod, Code::Recreate);
+        self.spend(pod, free, allowed, &standing, budget);
+        if !allowed {
             return;
         }
-        budget.left -= usize::from(!free);
-        budget.in_flight += 1;
         // One that became ready meanwhile does not cost nothing.
         let version = pod.resource_version.clone();
         let action = Action::ReplacePod { name: pod.name.clone(), uid: pod.uid.clone(), version };
@@ -255,7 +273,7 @@ impl<'a> Planner<'a> {
 
     /// Takes to a pod what restarts nothing: it goes on serving, which costs no budget.
     fn update_quietly(&mut self, pod: &'a Pod, target: &Revision, change: &InPlaceChange) {
-        if !change.resizes.is_empty() && !self.may_update(pod, target, change) {
+        if !self.may_update(pod, target, change) {
             return;
         }
         if self.resize(pod, target, change) == Sizing::Done {
@@ -283,18 +301,22 @@ impl<'a> Planner<'a> {
             self.resize(pod, target, change); // Says why it stays.
             return;
         }
-        let free = !self.is_at_rest(pod);
-        if self.is_blocked(free, budget) {
+        let free = !(pod.is_available() && pod.stage() == Stage::Idle);
+        let standing = self.update_standing(pod);
+        if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
-        if !free && let Some(message) = self.goes_alone(target, budget) {
+        if !free
+            && !matches!(standing, Standing::Open(_))
+            && let Some(message) = self.goes_alone(target, budget)
+        {
             return self.wait(Some(pod), Code::FirstPod, message);
         }
-        if !self.may_update(pod, target, change) {
+        let allowed = self.may_update(pod, target, change);
+        self.spend(pod, free, allowed, &standing, budget);
+        if !allowed {
             return;
         }
-        budget.left -= usize::from(!free);
-        budget.in_flight += 1;
         budget.first = true;
         // A size that needs no restart changes while the pod serves, and fails early.
         let resizes_first = !change.resizes.values().any(|resize| resize.restarts);
@@ -313,8 +335,27 @@ impl<'a> Planner<'a> {
         self.is_available(pod) && pod.stage() == Stage::Idle
     }
 
-    fn is_blocked(&self, free: bool, budget: &Budget) -> bool {
-        if free { self.spec.ordered && budget.in_flight >= self.spec.budget } else { budget.left == 0 }
+    fn is_blocked(&self, free: bool, standing: &Standing, budget: &Budget) -> bool {
+        match standing {
+            _ if free => self.spec.ordered && budget.in_flight >= self.spec.budget,
+            Standing::Open(_) => false,
+            Standing::Yes => budget.room.to_touch == 0,
+            Standing::Free | Standing::Unasked(_) | Standing::No(_) => budget.room.to_ask == 0,
+        }
+    }
+
+    /// Takes from the budget what a pod costs that is asked or may be touched.
+    fn spend(&self, pod: &Pod, free: bool, allowed: bool, standing: &Standing, budget: &mut Budget) {
+        let asks = self.asks(pod);
+        if allowed || asks || matches!(standing, Standing::Open(_)) {
+            budget.in_flight += 1;
+        }
+        if !free && (asks || *standing == Standing::Free) {
+            budget.room.to_ask = budget.room.to_ask.saturating_sub(1);
+        }
+        if !free && allowed {
+            budget.room.to_touch = budget.room.to_touch.saturating_sub(1);
+        }
     }
 
     /// What a pod says that waits until the first pod of its revision runs; none if it need not.

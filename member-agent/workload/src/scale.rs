@@ -189,13 +189,19 @@ fn survivors(spec: &Spec, mut pool: Vec<u32>, go: usize, members: &BTreeMap<u32,
 }
 
 /// Moves pods that are too many into the places above replicas that an update may use, and adds empty ones.
-pub(crate) fn surge(family: &mut Family<'_>, spec: &Spec, history: &History<'_>, now: Timestamp) {
+pub(crate) fn surge(
+    family: &mut Family<'_>,
+    spec: &Spec,
+    history: &History<'_>,
+    partition: u32,
+    now: Timestamp,
+) {
     let (Some(update), Some(current)) = (history.update, history.current) else { return };
     let updates = matches!(spec.strategy, Some(Strategy::RollingUpdate | Strategy::InPlace));
     if spec.surge == 0 || !updates || current.name == update.name || spec.holds(Scope::Updates) {
         return;
     }
-    let moved = family.slots.iter().skip(spec.partition as usize);
+    let moved = family.slots.iter().filter(|slot| spec.offset(slot.ordinal) >= partition);
     let not = |test: &dyn Fn(&Pod) -> bool| moved.clone().filter(|slot| !slot.pod.is_some_and(test)).count();
     let outdated = not(&|pod| pod.is_at(&update.name));
     let unproven = not(&|pod| pod.is_at(&update.name) && spec.is_available(pod, now));

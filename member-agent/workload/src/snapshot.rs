@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use muster_crds::GameStatefulSet;
+use muster_crds::keys::workload as keys;
 use muster_crds::names::{NameError, Namespace, ObjectName, Uid};
+use muster_crds::{GameStatefulSet, tkex::hook};
 use serde_json::Value;
 
-use crate::pod::Pod;
+use crate::pod::{Controller, Pod};
 use crate::reason::{Code, Reason};
 use crate::revision::Revision;
 
@@ -23,6 +25,10 @@ pub struct Snapshot {
     pub pods: Vec<Arc<Pod>>,
     /// Claims of its namespace, by name. Only those of the set's ordinals are looked at.
     pub claims: BTreeMap<String, Arc<Claim>>,
+    /// Whether hooks are asked.
+    pub hooks: Hooks,
+    /// Since when its namespace is being deleted.
+    pub namespace_deleted: Option<Timestamp>,
     /// The nodes that pods of the set are on, by name.
     pub nodes: BTreeMap<String, Node>,
     /// HookRuns that the set controls.
@@ -43,6 +49,8 @@ impl Snapshot {
             revisions: Vec::new(),
             pods: Vec::new(),
             claims: BTreeMap::new(),
+            hooks: Hooks::default(),
+            namespace_deleted: None,
             nodes: BTreeMap::new(),
             hook_runs: Vec::new(),
             hook_templates: BTreeMap::new(),
@@ -50,13 +58,21 @@ impl Snapshot {
             refusals: Vec::new(),
         }
     }
-}
 
-impl Snapshot {
     /// Whether the set is being deleted.
     pub(crate) fn is_deleting(&self) -> bool {
         self.set.metadata.deletion_timestamp.is_some()
     }
+}
+
+/// Whether hooks are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hooks {
+    /// Nothing here measures HookRuns: none is made, and the set says that its hooks are not asked.
+    #[default]
+    NotEnforced,
+    /// HookRuns are made, and waited for.
+    Enforced,
 }
 
 /// A node, cut down.
@@ -77,6 +93,10 @@ pub struct HookRun {
     pub uid: Uid,
     /// The version that was read.
     pub resource_version: String,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Its controller.
+    pub controller: Option<Controller>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// `status.phase`; empty before the first.
@@ -92,6 +112,56 @@ pub struct HookRun {
 }
 
 impl HookRun {
+    /// Reads a run.
+    pub fn read(run: &hook::HookRun) -> Result<Self, NameError> {
+        let meta = &run.metadata;
+        let status = run.status.clone().unwrap_or_default();
+        // A status that cannot be read may tell of a measurement.
+        let measured = !status.malformed.is_empty()
+            || status
+                .metric_results
+                .iter()
+                .any(|metric| !metric.measurements.is_empty() || metric.count.is_some_and(|count| count > 0));
+        Ok(Self {
+            name: ObjectName::new(meta.name.as_deref().unwrap_or_default())?,
+            uid: Uid::new(meta.uid.as_deref().unwrap_or_default())?,
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
+            controller: Controller::of(meta),
+            labels: meta.labels.clone().unwrap_or_default(),
+            phase: status.phase,
+            message: status.message,
+            measured,
+            terminating: run.spec.terminate == Some(true),
+            deleting: meta.deletion_timestamp.is_some(),
+        })
+    }
+
+    /// The value of one of its labels.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    /// Whether it said yes.
+    pub fn succeeded(&self) -> bool {
+        self.phase == "Successful"
+    }
+
+    /// Whether it said no, or could not be asked to the end.
+    pub fn denied(&self) -> bool {
+        matches!(self.phase.as_str(), "Failed" | "Error" | "Inconclusive")
+    }
+
+    /// Whether it will say nothing more.
+    pub fn is_complete(&self) -> bool {
+        self.succeeded() || self.denied()
+    }
+
+    /// Whether it ends because its answer is not wanted.
+    pub fn taken_back(&self) -> bool {
+        self.label(keys::HOOKRUN_TAKEN_BACK) == Some("true")
+    }
+
     /// Whether it has answered.
     pub fn is_over(&self) -> bool {
         !matches!(self.phase.as_str(), "" | "Pending" | "Running")

@@ -168,6 +168,7 @@ impl Spec {
             strategy: reader.strategy(&strategy),
             template,
             problems: {
+                reader.hooks(written);
                 reader.helpers(&strategy, &written.template);
                 reader.values(written, &strategy);
                 reader.problems

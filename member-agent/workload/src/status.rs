@@ -131,6 +131,8 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
                 | Code::StorageMismatch
                 | Code::ClaimControlled
                 | Code::Partition
+                | Code::HookDenied
+                | Code::HookTemplateMissing
                 | Code::CanaryPaused
         )
     };

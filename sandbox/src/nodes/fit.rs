@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 
+use super::node::allocatable;
+use super::resize::Amounts;
+
 /// The nodes of a cluster and what is placed on them, as the scheduler believes it.
 #[derive(Default, Debug)]
 pub struct Placement {
@@ -13,7 +16,16 @@ pub struct Placement {
     count: HashMap<String, usize>,
     /// Host ports taken, by node.
     ports: HashMap<String, HashSet<HostPort>>,
-    held: HashMap<String, Vec<HostPort>>,
+    /// What is asked for on a node.
+    asked: HashMap<String, Amounts>,
+    held: HashMap<String, Held>,
+}
+
+/// What one pod takes of its node.
+#[derive(Debug)]
+struct Held {
+    ports: Vec<HostPort>,
+    amounts: Amounts,
 }
 
 /// A port of a node: protocol and number. An address of its own (`hostIP`) still takes the number.
@@ -44,12 +56,24 @@ impl Placement {
             self.remove(&uid);
             return;
         }
+        let amounts = Amounts::requested(pod);
+        let asked = self.asked.entry(node.to_owned()).or_default();
         if self.placed.insert(uid.clone(), node.to_owned()).is_none() {
             *self.count.entry(node.to_owned()).or_default() += 1;
             let ports = host_ports(pod);
             self.ports.entry(node.to_owned()).or_default().extend(ports.iter().cloned());
-            self.held.insert(uid, ports);
+            *asked = asked.and(amounts);
+            self.held.insert(uid, Held { ports, amounts });
+        } else if let Some(held) = self.held.get_mut(&uid) {
+            // It may have been resized.
+            *asked = asked.less(held.amounts).and(amounts);
+            held.amounts = amounts;
         }
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Takes note that a pod is gone, or was not placed after all.
@@ -58,11 +82,14 @@ impl Placement {
         if let Some(count) = self.count.get_mut(&node) {
             *count = count.saturating_sub(1);
         }
-        let held = self.held.remove(uid).unwrap_or_default();
+        let Some(held) = self.held.remove(uid) else { return };
         if let Some(ports) = self.ports.get_mut(&node) {
-            for port in held {
+            for port in held.ports {
                 ports.remove(&port);
             }
+        }
+        if let Some(asked) = self.asked.get_mut(&node) {
+            *asked = asked.less(held.amounts);
         }
     }
 
@@ -118,6 +145,15 @@ impl Placement {
         if self.count.get(name).copied().unwrap_or_default() >= room(node) {
             return Some("Too many pods");
         }
+        let asked = self.asked.get(name).copied().unwrap_or_default();
+        let room = allocatable(node).less(asked);
+        let wanted = Amounts::requested(pod);
+        if wanted.cpu > 0 && wanted.cpu > room.cpu {
+            return Some("Insufficient cpu");
+        }
+        if wanted.memory > 0 && wanted.memory > room.memory {
+            return Some("Insufficient memory");
+        }
         None
     }
 }
@@ -132,7 +168,8 @@ fn repels(taint: &Taint) -> bool {
     matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether a toleration is about a taint.
+pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let effect =
         toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == taint.effect);
     let key = toleration.key.as_deref().unwrap_or_default();
@@ -221,6 +258,30 @@ mod tests {
         );
         let tolerant = pod("3", json!({"tolerations": [{"key": "gpu", "operator": "Exists"}]}));
         assert_eq!(placement.choose(&tolerant).unwrap(), "b");
+    }
+
+    #[test]
+    fn pods_go_where_there_is_room_for_what_they_ask_for() {
+        let mut placement = Placement::default();
+        for name in ["a", "b"] {
+            let mut node = node(name, "10");
+            let allocatable = json!({"pods": "10", "cpu": "2", "memory": "1Gi"});
+            node.status.as_mut().unwrap().allocatable = serde_json::from_value(allocatable).unwrap();
+            placement.set_node(node);
+        }
+        let with_cpu = |uid, cpu: &str| {
+            pod(uid, json!({"containers": [{"name": "m", "resources": {"requests": {"cpu": cpu}}}]}))
+        };
+        for (uid, cpu, expected) in [("1", "1500m", "a"), ("2", "1", "b"), ("3", "1", "b")] {
+            let pod = with_cpu(uid, cpu);
+            let chosen = placement.choose(&pod).unwrap();
+            assert_eq!(chosen, expected, "{uid}");
+            placement.place(&pod, &chosen);
+        }
+        let reason = placement.choose(&with_cpu("4", "1")).unwrap_err().0;
+        assert_eq!(reason, "0/2 nodes are available: 2 Insufficient cpu.");
+        placement.place(&with_cpu("1", "500m"), "a");
+        assert_eq!(placement.choose(&with_cpu("4", "1")).unwrap(), "a");
     }
 
     #[test]

@@ -6,40 +6,37 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container as ContainerSpec, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
+    Container as ContainerSpec, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Timing, mix};
+use super::container::{self, Container, Wanted};
+use super::resize::{self, Amounts, Pending, Room, Sizes};
+use super::{Host, Timing, later, stamp};
 
 /// The part of a start after which containers run; readiness follows at its end.
 const RUNNING_AT: f64 = 0.7;
+
+/// Conditions that are there only while they hold.
+pub const PASSING: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
 
 /// A pod as its node knows it.
 #[derive(Debug)]
 pub struct Machine {
     uid: String,
+    node: String,
     address: Ipv4Addr,
     host: Ipv4Addr,
     bound: Timestamp,
     run_at: Timestamp,
     ready_at: Timestamp,
     containers: BTreeMap<String, Container>,
-}
-
-/// A container of a pod that has started.
-#[derive(Debug)]
-struct Container {
-    image: String,
-    started: Timestamp,
-    restarts: i32,
-    last: Option<ContainerStateTerminated>,
-    /// The image that will run next, and from when.
-    change: Option<(String, Timestamp)>,
+    sizes: Sizes,
+    /// It ran for longer than it may.
+    expired: bool,
 }
 
 /// What the node has to say about a pod now, and when it may have more to say.
@@ -61,12 +58,15 @@ impl Machine {
         let start = timing.draw(&timing.start, &["start", namespace(pod), name(pod), &uid]);
         let mut machine = Self {
             uid,
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
             address,
             host,
             bound: now,
             run_at: later(now, start.mul_f64(RUNNING_AT)),
             ready_at: later(now, start),
             containers: BTreeMap::new(),
+            sizes: Sizes::new(pod),
+            expired: false,
         };
         machine.resume(pod, now);
         machine
@@ -80,99 +80,187 @@ impl Machine {
         self.bound = status.start_time.as_ref().map_or(now, |time| time.0);
         self.run_at = self.bound;
         let init = status.init_container_statuses.iter().flatten();
-        let all = status.container_statuses.iter().flatten().chain(init);
-        for container in all {
+        for container in status.container_statuses.iter().flatten().chain(init) {
             let running = container.state.as_ref().and_then(|state| state.running.as_ref());
             let Some(running) = running else { continue };
-            self.containers.insert(
-                container.name.clone(),
-                Container {
-                    image: container.image.clone(),
-                    started: running.started_at.as_ref().map_or(now, |time| time.0),
-                    restarts: container.restart_count,
-                    last: container.last_state.as_ref().and_then(|last| last.terminated.clone()),
-                    change: None,
-                },
-            );
+            let started = running.started_at.as_ref().map_or(now, |time| time.0);
+            self.containers.insert(container.name.clone(), Container::found(&self.uid, container, started));
         }
         if status.container_statuses.iter().flatten().all(|container| container.ready) {
             self.ready_at = now;
         }
     }
 
+    /// The name of its node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// What the pod holds of its node.
+    pub fn held(&self) -> Amounts {
+        self.sizes.held()
+    }
+
+    /// Whether the pod asks for other amounts than it holds.
+    pub fn resizes(&self, pod: &Pod) -> bool {
+        self.sizes.differ(pod)
+    }
+
     /// Takes the pod's spec and the time into account and says what there is to report.
-    pub fn observe(&mut self, pod: &Pod, timing: &Timing, now: Timestamp) -> Report {
-        let specs = long_running(pod);
-        if now >= self.run_at {
-            for spec in &specs {
-                self.run(pod, spec, timing, now);
+    pub fn observe(
+        &mut self,
+        pod: &Pod,
+        host: &mut Host,
+        room: Room,
+        timing: &Timing,
+        now: Timestamp,
+    ) -> Report {
+        let mut next: Vec<Timestamp> = [self.run_at, self.ready_at].into();
+        if now >= self.run_at && !self.expired {
+            next.extend(self.run(pod, host, timing, now));
+            let resized =
+                timing.draw(&timing.restart, &["resize", namespace(pod), name(pod), &generation(pod)]);
+            for restarted in self.sizes.advance(pod, room, resized, now) {
+                if let Some(container) = self.containers.get_mut(&restarted) {
+                    container.restart(now);
+                }
             }
+            next.extend(self.sizes.next(now));
         }
-        let changes = self.containers.values().filter_map(|container| container.change.as_ref());
-        let next =
-            changes.map(|(_, at)| *at).chain([self.run_at, self.ready_at]).filter(|at| *at > now).min();
+        next.extend(self.expire(pod, now));
+        let next = next.into_iter().filter(|at| *at > now).min();
         Report { status: self.status(pod, now), next }
     }
 
-    /// Brings one container nearer to its spec.
-    fn run(&mut self, pod: &Pod, spec: &ContainerSpec, timing: &Timing, now: Timestamp) {
-        let wanted = spec.image.clone().unwrap_or_default();
-        let Some(container) = self.containers.get_mut(&spec.name) else {
-            let started = Container { image: wanted, started: now, restarts: 0, last: None, change: None };
-            self.containers.insert(spec.name.clone(), started);
-            return;
-        };
-        if container.image == wanted {
-            // Changed there and back before the kubelet acted: nothing restarts.
-            container.change = None;
-            return;
+    /// Brings the containers nearer to their specs: init containers one after the other, then all others.
+    fn run(&mut self, pod: &Pod, host: &mut Host, timing: &Timing, now: Timestamp) -> Vec<Timestamp> {
+        let Some(spec) = &pod.spec else { return Vec::new() };
+        let restarts = spec.restart_policy.as_deref() != Some("Never");
+        let mut next = Vec::new();
+        for container in spec.init_containers.iter().flatten() {
+            let once = !resize::is_sidecar(container);
+            // A pod that was found running has its init containers behind it.
+            if once && self.has_main(pod) {
+                continue;
+            }
+            next.extend(self.advance(pod, container, (once, true), host, timing, now));
+            if !self.containers.get(&container.name).is_some_and(|it| it.runs() || it.exit_code() == Some(0))
+            {
+                return next;
+            }
         }
-        if container.change.as_ref().is_none_or(|(image, _)| *image != wanted) {
-            let count = container.restarts.to_string();
-            let pause = timing
-                .draw(&timing.restart, &["restart", namespace(pod), name(pod), &spec.name, &count, &wanted]);
-            container.change = Some((wanted, later(now, pause)));
+        for container in &spec.containers {
+            next.extend(self.advance(pod, container, (false, restarts), host, timing, now));
         }
-        if let Some((image, at)) = container.change.take_if(|(_, at)| *at <= now) {
-            let id = container_id(&self.uid, &spec.name, container.restarts);
-            container.last = Some(ContainerStateTerminated {
-                container_id: Some(id),
-                exit_code: 0,
-                finished_at: Some(stamp(at)),
-                reason: Some("Completed".to_owned()),
-                started_at: Some(stamp(container.started)),
-                ..ContainerStateTerminated::default()
-            });
-            container.image = image;
-            container.started = at;
-            container.restarts += 1;
+        next
+    }
+
+    fn has_main(&self, pod: &Pod) -> bool {
+        let mut main = pod.spec.iter().flat_map(|spec| &spec.containers);
+        main.any(|container| self.containers.contains_key(&container.name))
+    }
+
+    fn advance(
+        &mut self,
+        pod: &Pod,
+        spec: &ContainerSpec,
+        (once, restarts): (bool, bool),
+        host: &mut Host,
+        timing: &Timing,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let image = spec.image.clone().unwrap_or_default();
+        let change = timing.draw(
+            &timing.restart,
+            &["restart", namespace(pod), name(pod), &spec.name, &generation(pod), &image],
+        );
+        let wanted = Wanted { spec, once, restarts, change };
+        let (uid, run_at) = (&self.uid, self.run_at);
+        let container = self
+            .containers
+            .entry(spec.name.clone())
+            .or_insert_with(|| Container::new(uid, &wanted, host, run_at));
+        container.advance(&wanted, host, now)
+    }
+
+    /// Ends a pod that has run for as long as it may; otherwise says when that will be.
+    fn expire(&mut self, pod: &Pod, now: Timestamp) -> Option<Timestamp> {
+        let seconds = pod.spec.as_ref()?.active_deadline_seconds?;
+        let at = later(self.bound, Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
+        if at > now {
+            return Some(at);
         }
+        if !self.expired && self.exit_codes(pod).iter().any(Option::is_none) {
+            self.expired = true;
+            for container in self.containers.values_mut() {
+                container.kill(at);
+            }
+        }
+        None
+    }
+
+    /// With what each of the pod's regular containers ended.
+    fn exit_codes(&self, pod: &Pod) -> Vec<Option<i32>> {
+        let main = pod.spec.iter().flat_map(|spec| &spec.containers);
+        main.map(|spec| self.containers.get(&spec.name).and_then(Container::exit_code)).collect()
+    }
+
+    fn phase(&self, pod: &Pod, now: Timestamp) -> &'static str {
+        let codes = self.exit_codes(pod);
+        if self.expired {
+            return "Failed";
+        }
+        if !codes.is_empty() && codes.iter().all(Option::is_some) {
+            return if codes.iter().all(|code| *code == Some(0)) { "Succeeded" } else { "Failed" };
+        }
+        let main = pod.spec.iter().flat_map(|spec| &spec.containers);
+        let started =
+            main.into_iter().all(|spec| self.containers.get(&spec.name).is_some_and(Container::was_started));
+        if now >= self.run_at && started { "Running" } else { "Pending" }
     }
 
     fn status(&self, pod: &Pod, now: Timestamp) -> PodStatus {
         let spec = pod.spec.as_ref();
-        let running = now >= self.run_at;
-        let ready = now >= self.ready_at;
+        let phase = self.phase(pod, now);
+        let ended = matches!(phase, "Succeeded" | "Failed");
+        let made = now >= self.run_at;
         let regular = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
         let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
-        let container_statuses = regular.iter().map(|spec| self.container(spec, ready)).collect();
-        let init_statuses: Vec<_> = init
-            .iter()
-            .map(|spec| if sidecar(spec) { self.container(spec, ready) } else { self.init(spec, running) })
-            .collect();
+        let timely = now >= self.ready_at;
+        let initialized = init.is_empty() || self.has_main(pod);
+        let statuses: Vec<_> = regular.iter().map(|spec| self.container(spec, false, timely, now)).collect();
+        let init_statuses: Vec<_> =
+            init.iter().map(|spec| self.container(spec, !resize::is_sidecar(spec), timely, now)).collect();
+        let sidecars = init_statuses.iter().zip(init).filter(|(_, spec)| resize::is_sidecar(spec));
+        let ready = !ended
+            && made
+            && statuses.iter().chain(sidecars.map(|(status, _)| status)).all(|container| container.ready);
         let gates = spec.and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
         let closed = gates.iter().find(|gate| condition(pod, &gate.condition_type) != Some("True"));
-        let addresses = running.then(|| self.address.to_string());
+        let addresses = made.then(|| self.address.to_string());
         let mut conditions = Conditions { pod, now, list: Vec::new() };
-        conditions.set("PodReadyToStartContainers", running, None);
-        conditions.set("Initialized", running || init.is_empty(), Some("ContainersNotInitialized"));
-        conditions.set("ContainersReady", ready, Some("ContainersNotReady"));
-        let reason = if ready { "ReadinessGatesNotReady" } else { "ContainersNotReady" };
-        conditions.set("Ready", ready && closed.is_none(), Some(reason));
+        let unready = match phase {
+            "Succeeded" => "PodCompleted",
+            "Failed" => "PodFailed",
+            _ => "ContainersNotReady",
+        };
+        conditions.set("PodReadyToStartContainers", made && !ended, None);
+        conditions.set("Initialized", initialized, Some("ContainersNotInitialized"));
+        conditions.set("ContainersReady", ready, Some(unready));
+        conditions.set(
+            "Ready",
+            ready && closed.is_none(),
+            Some(if ready { "ReadinessGatesNotReady" } else { unready }),
+        );
+        conditions.resize(self.sizes.pending.as_ref(), self.sizes.in_progress());
         PodStatus {
-            phase: Some(if running { "Running" } else { "Pending" }.to_owned()),
+            phase: Some(phase.to_owned()),
+            reason: self.expired.then(|| "DeadlineExceeded".to_owned()),
+            message: self
+                .expired
+                .then(|| "Pod was active on the node longer than the specified deadline".to_owned()),
             conditions: Some(conditions.list),
-            container_statuses: Some(container_statuses),
+            container_statuses: Some(statuses),
             init_container_statuses: (!init_statuses.is_empty()).then_some(init_statuses),
             host_ip: Some(self.host.to_string()),
             host_ips: Some(vec![HostIP { ip: self.host.to_string() }]),
@@ -184,57 +272,19 @@ impl Machine {
         }
     }
 
-    fn container(&self, spec: &ContainerSpec, ready: bool) -> ContainerStatus {
-        let image = spec.image.clone().unwrap_or_default();
+    fn container(&self, spec: &ContainerSpec, once: bool, timely: bool, now: Timestamp) -> ContainerStatus {
         let Some(container) = self.containers.get(&spec.name) else {
-            let reason = if sidecar(spec) { "PodInitializing" } else { "ContainerCreating" };
-            return waiting(&spec.name, image, reason);
+            let image = spec.image.clone().unwrap_or_default();
+            let waits = once || resize::is_sidecar(spec);
+            let reason = if waits { "PodInitializing" } else { "ContainerCreating" };
+            return container::waiting(&spec.name, image, reason);
         };
-        ContainerStatus {
-            name: spec.name.clone(),
-            image: container.image.clone(),
-            image_id: image_id(&container.image),
-            container_id: Some(container_id(&self.uid, &spec.name, container.restarts)),
-            ready,
-            started: Some(true),
-            restart_count: container.restarts,
-            state: Some(ContainerState {
-                running: Some(ContainerStateRunning { started_at: Some(stamp(container.started)) }),
-                ..ContainerState::default()
-            }),
-            last_state: Some(ContainerState {
-                terminated: container.last.clone(),
-                ..ContainerState::default()
-            }),
-            ..ContainerStatus::default()
-        }
-    }
-
-    /// An init container that runs once and ends.
-    fn init(&self, spec: &ContainerSpec, done: bool) -> ContainerStatus {
-        let image = spec.image.clone().unwrap_or_default();
-        if !done {
-            return waiting(&spec.name, image, "PodInitializing");
-        }
-        let id = container_id(&self.uid, &spec.name, 0);
-        ContainerStatus {
-            name: spec.name.clone(),
-            image_id: image_id(&image),
-            image,
-            container_id: Some(id.clone()),
-            ready: true,
-            started: Some(false),
-            state: Some(ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    container_id: Some(id),
-                    finished_at: Some(stamp(self.run_at)),
-                    reason: Some("Completed".to_owned()),
-                    started_at: Some(stamp(self.bound)),
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            }),
-            ..ContainerStatus::default()
+        let status = container.status(timely, once, now);
+        match self.sizes.of(&spec.name) {
+            Some((allocated, actual)) if container.runs() => {
+                container::with_resources(status, allocated, actual)
+            }
+            _ => status,
         }
     }
 }
@@ -249,6 +299,22 @@ struct Conditions<'a> {
 impl Conditions<'_> {
     fn set(&mut self, kind: &str, holds: bool, otherwise: Option<&str>) {
         let status = if holds { "True" } else { "False" };
+        let reason = if holds { None } else { otherwise.map(str::to_owned) };
+        self.push(kind, status, reason, None);
+    }
+
+    /// What is said of a resize, while there is something to say.
+    fn resize(&mut self, pending: Option<&Pending>, in_progress: bool) {
+        let [waits, goes_on] = PASSING;
+        if let Some(Pending { reason, message }) = pending {
+            self.push(waits, "True", Some((*reason).to_owned()), Some(message.clone()));
+        }
+        if in_progress {
+            self.push(goes_on, "True", None, None);
+        }
+    }
+
+    fn push(&mut self, kind: &str, status: &str, reason: Option<String>, message: Option<String>) {
         let previous = conditions(self.pod).find(|condition| condition.type_ == kind);
         let since = previous
             .filter(|condition| condition.status == status)
@@ -256,36 +322,13 @@ impl Conditions<'_> {
         self.list.push(PodCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
-            reason: if holds { None } else { otherwise.map(str::to_owned) },
+            reason,
+            message,
             last_transition_time: Some(since.unwrap_or_else(|| stamp(self.now))),
             observed_generation: self.pod.metadata.generation,
             ..PodCondition::default()
         });
     }
-}
-
-fn waiting(name: &str, image: String, reason: &str) -> ContainerStatus {
-    ContainerStatus {
-        name: name.to_owned(),
-        image,
-        started: Some(false),
-        state: Some(ContainerState {
-            waiting: Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message: None }),
-            ..ContainerState::default()
-        }),
-        ..ContainerStatus::default()
-    }
-}
-
-/// The containers that run as long as the pod does: the regular ones and native sidecars.
-fn long_running(pod: &Pod) -> Vec<&ContainerSpec> {
-    let Some(spec) = &pod.spec else { return Vec::new() };
-    let sidecars = spec.init_containers.iter().flatten().filter(|container| sidecar(container));
-    spec.containers.iter().chain(sidecars).collect()
-}
-
-fn sidecar(spec: &ContainerSpec) -> bool {
-    spec.restart_policy.as_deref() == Some("Always")
 }
 
 fn conditions(pod: &Pod) -> impl Iterator<Item = &PodCondition> {
@@ -305,148 +348,9 @@ fn name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
 }
 
-/// A digest reference for an image name: each name is its own content.
-fn image_id(image: &str) -> String {
-    let repository = match image.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => image,
-    };
-    format!("{repository}@sha256:{}", digest(&["image", image]))
-}
-
-fn container_id(uid: &str, name: &str, restarts: i32) -> String {
-    format!("containerd://{}", digest(&["container", uid, name, &restarts.to_string()]))
-}
-
-/// 64 hexadecimal digits that depend on every part.
-fn digest(parts: &[&str]) -> String {
-    let first = mix(parts);
-    [0_u64, 1, 2, 3]
-        .map(|lane| format!("{:016x}", first.wrapping_mul(2 * lane + 1).rotate_left(17 * lane as u32) ^ lane))
-        .concat()
-}
-
-fn later(from: Timestamp, by: std::time::Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    from.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// A time as Kubernetes writes it: whole seconds.
-fn stamp(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+fn generation(pod: &Pod) -> String {
+    pod.metadata.generation.unwrap_or_default().to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-
-    use super::*;
-
-    fn timing() -> Timing {
-        let millis = Duration::from_millis;
-        Timing {
-            start: millis(1000)..=millis(1000),
-            restart: millis(500)..=millis(500),
-            stop: millis(100)..=millis(100),
-            seed: 1,
-        }
-    }
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap()
-    }
-
-    fn pod(generation: i64, images: [&str; 2], gate: Option<&str>) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "p-0", "namespace": "games", "uid": "u", "generation": generation},
-            "spec": {
-                "readinessGates": [{"conditionType": "InPlaceUpdateReady"}],
-                "initContainers": [{"name": "setup", "image": "setup:1"}],
-                "containers": [{"name": "a", "image": images[0]}, {"name": "b", "image": images[1]}],
-            },
-            "status": {"conditions":
-                gate.map(|status| json!([{"type": "InPlaceUpdateReady", "status": status}])).unwrap_or_default()},
-        }))
-        .unwrap()
-    }
-
-    fn machine(pod: &Pod) -> Machine {
-        Machine::new(pod, Ipv4Addr::new(10, 64, 0, 2), Ipv4Addr::new(192, 168, 0, 10), &timing(), at(0))
-    }
-
-    fn ready(report: &Report) -> &str {
-        let conditions = report.status.conditions.as_ref().unwrap();
-        &conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().status
-    }
-
-    #[test]
-    fn a_pod_is_created_then_runs_then_is_ready_when_its_gate_is_open() {
-        let closed = pod(1, ["x:1", "y:1"], Some("False"));
-        let mut machine = machine(&closed);
-        let first = machine.observe(&closed, &timing(), at(0));
-        assert_eq!(first.status.phase.as_deref(), Some("Pending"));
-        assert_eq!(first.status.pod_ip, None);
-        let running = machine.observe(&closed, &timing(), first.next.unwrap());
-        assert_eq!(running.status.phase.as_deref(), Some("Running"));
-        assert_eq!(running.status.pod_ip.as_deref(), Some("10.64.0.2"));
-        assert!(!running.status.container_statuses.as_ref().unwrap()[0].ready);
-        assert_eq!(running.next, Some(at(1000)));
-        let gated = machine.observe(&closed, &timing(), at(1000));
-        assert_eq!((ready(&gated), gated.next), ("False", None));
-        let open = machine.observe(&pod(1, ["x:1", "y:1"], Some("True")), &timing(), at(1001));
-        assert_eq!(ready(&open), "True");
-    }
-
-    #[test]
-    fn an_image_change_restarts_that_container_and_nothing_else() {
-        let before = pod(1, ["x:1", "y:1"], Some("True"));
-        let mut machine = machine(&before);
-        machine.observe(&before, &timing(), at(700));
-        let old = machine.observe(&before, &timing(), at(1000)).status.container_statuses.unwrap();
-
-        let after = pod(2, ["x:2", "y:1"], Some("True"));
-        let acknowledged = machine.observe(&after, &timing(), at(2000));
-        assert_eq!(acknowledged.status.observed_generation, Some(2));
-        assert_eq!(acknowledged.status.container_statuses.as_ref().unwrap(), &old);
-        assert_eq!(acknowledged.next, Some(at(2500)));
-        assert_eq!(ready(&acknowledged), "True");
-
-        let done = machine.observe(&after, &timing(), at(2500));
-        let new = done.status.container_statuses.unwrap();
-        assert_eq!(new[1], old[1]);
-        assert_eq!((new[0].image.as_str(), new[0].restart_count), ("x:2", 1));
-        assert_ne!(new[0].container_id, old[0].container_id);
-        assert_ne!(new[0].image_id, old[0].image_id);
-        let last = new[0].last_state.as_ref().unwrap().terminated.as_ref().unwrap();
-        assert_eq!(last.container_id, old[0].container_id);
-        assert_eq!(done.status.pod_ip.as_deref(), Some("10.64.0.2"));
-    }
-
-    #[test]
-    fn a_change_there_and_back_before_the_kubelet_acts_restarts_nothing() {
-        let before = pod(1, ["x:1", "y:1"], Some("True"));
-        let mut machine = machine(&before);
-        machine.observe(&before, &timing(), at(1000));
-        machine.observe(&pod(2, ["x:2", "y:1"], Some("True")), &timing(), at(2000));
-        machine.observe(&pod(3, ["x:1", "y:1"], Some("True")), &timing(), at(2100));
-        let report = machine.observe(&pod(3, ["x:1", "y:1"], Some("True")), &timing(), at(9000));
-        assert_eq!(report.status.container_statuses.unwrap()[0].restart_count, 0);
-    }
-
-    #[test]
-    fn a_machine_made_for_a_running_pod_goes_on_from_its_status() {
-        let mut found = pod(1, ["x:1", "y:1"], Some("True"));
-        let mut machine = machine(&found);
-        machine.observe(&found, &timing(), at(700));
-        let status = machine.observe(&found, &timing(), at(1000)).status;
-        found.status = Some(status.clone());
-        let address = Ipv4Addr::new(10, 64, 0, 2);
-        let mut resumed =
-            Machine::new(&found, address, Ipv4Addr::new(192, 168, 0, 10), &timing(), at(60_000));
-        let report = resumed.observe(&found, &timing(), at(60_000));
-        assert_eq!(report.status.container_statuses, status.container_statuses);
-        assert_eq!(report.status.start_time, status.start_time);
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! The Node objects of a simulated cluster.
 
 use k8s_openapi::api::core::v1::Node;
+use muster_crds::keys;
 use serde_json::json;
+
+use super::resize::Amounts;
 
 /// How many pods a simulated node takes: the kubelet's own default.
 pub const PODS_PER_NODE: usize = 110;
@@ -52,6 +55,17 @@ pub fn node(cluster: &str, index: usize) -> Result<Node, serde_json::Error> {
             },
         },
     }))
+}
+
+/// Whether a person asked for the node's kubelet to be heard of no more.
+pub fn is_silent(node: &Node) -> bool {
+    let annotations = node.metadata.annotations.as_ref();
+    annotations.and_then(|annotations| annotations.get(keys::sandbox::SILENT)).is_some_and(|it| it == "true")
+}
+
+/// The cpu and memory that pods may ask of a node.
+pub fn allocatable(node: &Node) -> Amounts {
+    Amounts::of(node.status.as_ref().and_then(|status| status.allocatable.as_ref()))
 }
 
 /// The address of the node with this index.

@@ -1,9 +1,10 @@
 //! The scheduler of a simulated cluster: binds pods that have no node.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -13,7 +14,7 @@ use muster_runtime::{Clock, Tasks};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::fit::Placement;
+use super::fit::{NoFit, Placement};
 
 /// The name that pods ask for when they name no scheduler.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -29,8 +30,13 @@ struct Scheduler {
     client: Client,
     clock: Clock,
     pods: Cache<Pod>,
+    claims: Cache<PersistentVolumeClaim>,
     placement: Arc<Mutex<Placement>>,
+    /// Pods that wait for a claim, by the claim.
+    waiting: Waiting,
 }
+
+type Waiting = Arc<Mutex<HashMap<Key, BTreeSet<Key>>>>;
 
 /// Starts the scheduler of the cluster behind `client`.
 pub fn start(client: &Client, clock: &Clock, tasks: &Tasks) {
@@ -38,7 +44,10 @@ pub fn start(client: &Client, clock: &Clock, tasks: &Tasks) {
     let placement = Arc::new(Mutex::new(Placement::default()));
     let pods = watch_pods(client, &queue, &placement, tasks);
     watch_nodes(client, &queue, &pods, &placement, tasks);
-    let scheduler = Scheduler { client: client.clone(), clock: clock.clone(), pods, placement };
+    let waiting = Waiting::default();
+    let claims = watch_claims(client, &queue, &waiting, tasks);
+    let scheduler =
+        Scheduler { client: client.clone(), clock: clock.clone(), pods, claims, placement, waiting };
     queue.run(tasks, "schedule", WORKERS, move |key| {
         let scheduler = scheduler.clone();
         async move { scheduler.schedule(&key).await }
@@ -80,6 +89,25 @@ fn watch_pods(
         .start(tasks)
 }
 
+/// Watches claims: pods that waited for one are tried again when it changes.
+fn watch_claims(
+    client: &Client,
+    queue: &WorkQueue<Key>,
+    waiting: &Waiting,
+    tasks: &Tasks,
+) -> Cache<PersistentVolumeClaim> {
+    let (queue, waiting) = (queue.clone(), Arc::clone(waiting));
+    Watch::new("scheduler-claims", Api::<PersistentVolumeClaim>::all(client.clone()))
+        .subscribe(move |change| {
+            if let Change::Applied { new, .. } = change {
+                for pod in waiting.lock().remove(&Key::of(new.as_ref())).unwrap_or_default() {
+                    queue.add(pod);
+                }
+            }
+        })
+        .start(tasks)
+}
+
 fn watch_nodes(
     client: &Client,
     queue: &WorkQueue<Key>,
@@ -111,13 +139,17 @@ fn watch_nodes(
 impl Scheduler {
     async fn schedule(&self, key: &Key) -> Next {
         self.pods.synced().await;
+        self.claims.synced().await;
         let Some(pod) = self.pods.get(key) else { return Next::Done };
         if !ours(&pod) {
             return Next::Done;
         }
         let chosen = {
             let mut placement = self.placement.lock();
-            let chosen = placement.choose(&pod);
+            let chosen = match self.without_storage(&pod, key) {
+                Some(reason) => Err(NoFit(format!("0/{} nodes are available: {reason}.", placement.nodes()))),
+                None => placement.choose(&pod),
+            };
             if let Ok(node) = &chosen {
                 placement.place(&pod, node);
             }
@@ -143,6 +175,26 @@ impl Scheduler {
                 Next::After(UNSCHEDULABLE_PAUSE)
             }
         }
+    }
+
+    /// Why a pod cannot go anywhere for want of its storage.
+    fn without_storage(&self, pod: &Pod, key: &Key) -> Option<String> {
+        for name in claims_of(pod) {
+            let claim_key = Key::new(key.namespace.clone(), name);
+            // Noted before the claim is looked at, so that no change of it is missed.
+            self.waiting.lock().entry(claim_key.clone()).or_default().insert(key.clone());
+            let Some(claim) = self.claims.get(&claim_key) else {
+                return Some(format!("persistentvolumeclaim {name:?} not found"));
+            };
+            if claim.metadata.deletion_timestamp.is_some() {
+                return Some(format!("persistentvolumeclaim {name:?} is being deleted"));
+            }
+            if claim.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound") {
+                return Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
+            }
+            self.waiting.lock().remove(&claim_key);
+        }
+        None
     }
 
     async fn bind(&self, pod: &Pod, node: &str) -> Result<(), kube::Error> {
@@ -187,6 +239,12 @@ impl Scheduler {
         api.patch_status(&pod.name_any(), &params, &Patch::Strategic(patch)).await?;
         Ok(())
     }
+}
+
+/// The names of the claims that a pod uses.
+fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.as_str()))
 }
 
 fn node_of(pod: &Pod) -> Option<&str> {

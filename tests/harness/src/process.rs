@@ -12,7 +12,7 @@ use serde_json::Value;
 pub const BINARY: &str = "MUSTER_BINARY";
 
 /// How long a process may take until it does what is waited for.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// How many lines of a log are shown.
 const END: usize = 25;

@@ -10,7 +10,7 @@ use crate::args::Arguments;
 use crate::failure::{Result, io, must};
 
 /// How long the process may take to end.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The running agent; killed when it is dropped.
 pub(crate) struct Agent {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::failure::{Result, io, seen};
 
 /// How long one answer may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Port of the server's HTTP.
 pub(crate) const SERVER_HTTP: u16 = 8080;
@@ -17,6 +17,8 @@ pub(crate) const SERVER_HTTP: u16 = 8080;
 pub(crate) const SIDECAR_HTTP: u16 = 8081;
 /// Port of the game.
 pub(crate) const GAME: u16 = 7000;
+/// Port at which the sidecar takes connections.
+pub(crate) const SIDECAR_GAME: u16 = 7001;
 
 /// `/status` of the process that listens there.
 pub(crate) async fn status(address: &str, port: u16) -> Result<Value> {

@@ -7,6 +7,7 @@ mod agent;
 mod args;
 mod checks;
 mod failure;
+mod film;
 mod game;
 mod players;
 mod pods;

@@ -23,6 +23,8 @@ pub(crate) struct Seen {
 pub(crate) struct Running {
     pub(crate) container_id: String,
     pub(crate) image_id: String,
+    /// The image that the spec names.
+    pub(crate) image_name: String,
     pub(crate) restarts: i32,
     /// Process id on the node.
     pub(crate) pid: String,
@@ -64,12 +66,14 @@ pub(crate) async fn look(pod: &Pod, pids: &BTreeMap<String, String>) -> Result<(
         let of_pod = status.container_statuses.iter().flatten().find(|one| one.name == container);
         let of_pod = of_pod.ok_or_else(|| missing(container))?;
         let container_id = of_pod.container_id.clone().ok_or_else(|| missing("container id"))?;
+        let named = pod.spec.iter().flat_map(|spec| &spec.containers).find(|one| one.name == container);
         let bare = container_id.rsplit('/').next().unwrap_or_default();
         let pid = pids.get(bare).ok_or_else(|| missing("process on the node"))?;
         running.insert(
             container,
             Running {
                 image_id: of_pod.image_id.clone(),
+                image_name: named.and_then(|one| one.image.clone()).unwrap_or_default(),
                 restarts: of_pod.restart_count,
                 pid: pid.clone(),
                 status: game::status(&address, port).await?,

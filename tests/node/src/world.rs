@@ -12,18 +12,20 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use muster_crds::GameStatefulSet;
 use muster_runtime::{Clock, Tasks, client};
-use serde_json::json;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
 use crate::args::Arguments;
 use crate::failure::{Failure, Result, io, must, seen};
+use crate::film::Film;
 use crate::pods::{Seen, look};
 use crate::set::{self, NAMESPACE, SET};
 
 /// How long a change may take until it is complete.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +35,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
+    /// What was seen of the game servers.
+    pub(crate) film: Film,
     node: PathBuf,
     dir: PathBuf,
     agent: Agent,
@@ -45,10 +49,14 @@ impl World {
         let options =
             KubeConfigOptions { context: Some(arguments.context.clone()), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let client = client::connect(config, "muster-node")?;
+        let (clock, tasks) = (Clock::system(), Tasks::new());
+        let film = Film::start(Api::namespaced(client.clone(), NAMESPACE), SET, &clock, &tasks);
         let mut world = Self {
-            client: client::connect(config, "muster-node")?,
-            clock: Clock::system(),
-            tasks: Tasks::new(),
+            client,
+            clock,
+            tasks,
+            film,
             node: arguments.node.clone(),
             dir: arguments.dir.clone(),
             agent: Agent::start(arguments)?,
@@ -72,8 +80,8 @@ impl World {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.patch(NAMESPACE, &mine, &Patch::Apply(namespace)).await?;
-        self.sets().patch(SET, &mine, &Patch::Apply(set::manifest())).await?;
-        self.settled().await?;
+        self.apply(&set::manifest()).await?;
+        self.settled(SET).await?;
         Ok(())
     }
 
@@ -90,22 +98,84 @@ impl World {
     /// Gives a container of the set another image, and waits until that has happened; answers how long it took.
     pub(crate) async fn update(&mut self, container: &str, image: &str) -> Result<Duration> {
         let began = Instant::now();
-        let set = self.sets().get(SET).await?;
-        let patch = set::image_patch(&set, container, image)
-            .ok_or_else(|| Failure::Seen(format!("set {SET} has no container {container}")))?;
-        self.sets().patch(SET, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        self.settled().await?;
+        self.change(SET, container, "image", &json!(image)).await?;
+        self.settled(SET).await?;
         Ok(began.elapsed())
     }
 
-    /// Waits until the set has all that it asks for.
-    async fn settled(&mut self) -> Result<()> {
+    /// Changes one field of a container of a set.
+    pub(crate) async fn change(&self, set: &str, container: &str, field: &str, value: &Value) -> Result<()> {
+        let live = self.sets().get(set).await?;
+        let patch = set::container_patch(&live, container, field, value)
+            .ok_or_else(|| Failure::Seen(format!("set {set} has no container {container}")))?;
+        self.edit(set, &patch).await
+    }
+
+    /// Changes a set: a merge patch.
+    pub(crate) async fn edit(&self, set: &str, patch: &Value) -> Result<()> {
+        self.sets().patch(set, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Brings the game servers back to what they are at the beginning.
+    pub(crate) async fn reset(&mut self) -> Result<()> {
+        let strategy = json!({
+            "inPlaceUpdateStrategy": {"prePull": null},
+            "podDeadlineSeconds": null,
+            "onPodDeadline": null,
+        });
+        self.edit(SET, &json!({"spec": {"updateStrategy": strategy, "preInplaceUpdateStrategy": null}}))
+            .await?;
+        self.apply(&set::manifest()).await?;
+        self.settled(SET).await
+    }
+
+    /// Applies a set.
+    pub(crate) async fn apply(&self, manifest: &Value) -> Result<()> {
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        self.sets().patch(name, &PatchParams::apply("muster-node").force(), &Patch::Apply(manifest)).await?;
+        Ok(())
+    }
+
+    /// Deletes a set, and waits until its pods are gone.
+    pub(crate) async fn remove(&mut self, set: &str) -> Result<()> {
+        self.sets().delete(set, &DeleteParams::background()).await?;
+        let (pods, params) = (self.pods(), ListParams::default().labels(&format!("app={set}")));
+        self.until("its pods are gone", async || {
+            let left = pods.list(&params).await?.items.len();
+            Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are left")) })
+        })
+        .await
+    }
+
+    /// Waits until a set has all that it asks for.
+    pub(crate) async fn settled(&mut self, set: &str) -> Result<()> {
         let sets = self.sets();
-        self.until("the set has settled", async || Ok(set::settled(&sets.get(SET).await?))).await
+        self.until(&format!("set {set} has settled"), async || Ok(set::settled(&sets.get(set).await?))).await
+    }
+
+    /// Waits until the status of a set says all of these words, and answers what it says where the first of them is.
+    pub(crate) async fn says(&mut self, set: &str, words: &[&str]) -> Result<String> {
+        let sets = self.sets();
+        let said = Mutex::new(String::new());
+        self.until(&format!("set {set} says {words:?}"), async || {
+            let status = serde_json::to_value(sets.get(set).await?.status).unwrap_or_default();
+            let lines = messages(&status);
+            let found = lines.iter().find(|line| words.iter().all(|word| line.contains(word)));
+            Ok(match found {
+                Some(line) => {
+                    said.lock().clone_from(line);
+                    Ok(())
+                }
+                None => Err(lines.join("; ")),
+            })
+        })
+        .await?;
+        Ok(said.into_inner())
     }
 
     /// Waits until `look` is content; a sentence of it says why it is not yet.
-    async fn until<F>(&mut self, what: &str, look: impl Fn() -> F) -> Result<()>
+    pub(crate) async fn until<F>(&mut self, what: &str, look: impl Fn() -> F) -> Result<()>
     where
         F: Future<Output = Result<std::result::Result<(), String>>>,
     {
@@ -118,11 +188,11 @@ impl World {
         }
     }
 
-    /// All pods, by name.
+    /// All game servers, by name.
     pub(crate) async fn look(&self) -> Result<BTreeMap<String, Seen>> {
         let pids = self.pids().await?;
         let mut all = BTreeMap::new();
-        for pod in self.pods().list(&ListParams::default()).await? {
+        for pod in self.pods().list(&ListParams::default().labels(&format!("app={SET}"))).await? {
             let (name, seen) = look(&pod, &pids).await?;
             all.insert(name, seen);
         }
@@ -158,4 +228,15 @@ impl World {
         .await?;
         self.agent.end().await
     }
+}
+
+/// What a status says in words: of conditions and of what does not move.
+fn messages(status: &Value) -> Vec<String> {
+    let lists = ["conditions", "blockedBy"].into_iter().filter_map(|list| status[list].as_array());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let line = |one: &Value| {
+        let words = ["type", "status", "reason", "pod", "code", "message"].map(|field| text(&one[field]));
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    lists.flatten().map(line).collect()
 }

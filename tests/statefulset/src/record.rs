@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use muster_crds::keys::workload::REVISION;
+use tokio::time::Instant;
 
 /// Names of revisions, in the order in which pods first carried them.
 const NUMBERS: [&str; 8] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
@@ -13,6 +15,8 @@ const NUMBERS: [&str; 8] = ["first", "second", "third", "fourth", "fifth", "sixt
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     lines: Vec<Line>,
+    /// When each line was added.
+    times: Vec<Instant>,
     pods: BTreeMap<String, Seen>,
     revisions: Vec<String>,
     /// Why something may be missing.
@@ -77,14 +81,31 @@ pub(crate) struct Seen {
 // === impl Record ===
 
 impl Record {
+    fn add(&mut self, line: Line) {
+        self.lines.push(line);
+        self.times.push(Instant::now());
+    }
+
+    /// How long after an event of the act that runs another one of it was seen.
+    pub(crate) fn between(&self, one: (Verb, &str), other: (Verb, &str)) -> Option<Duration> {
+        let from = self.lines.iter().rposition(|line| matches!(line, Line::Act(..)))?;
+        let when = |(verb, pod): (Verb, &str)| {
+            let is =
+                |line: &Line| matches!(line, Line::Event(event) if event.verb == verb && event.pod == pod);
+            let at = self.lines[from..].iter().position(is)?;
+            self.times.get(from + at).copied()
+        };
+        when(other)?.checked_duration_since(when(one)?)
+    }
+
     /// A new act begins: what is seen from now on is its doing.
     pub(crate) fn act(&mut self, what: &str, order: Order) {
-        self.lines.push(Line::Act(what.to_owned(), order));
+        self.add(Line::Act(what.to_owned(), order));
     }
 
     /// Something that was found at rest.
     pub(crate) fn fact(&mut self, what: String) {
-        self.lines.push(Line::Fact(what));
+        self.add(Line::Fact(what));
     }
 
     /// The watch did not see all.
@@ -152,7 +173,7 @@ impl Record {
             happened.push(Verb::Delete);
         }
         for verb in happened {
-            self.lines.push(Line::Event(Event { verb, pod: name.clone(), revision: now.revision.clone() }));
+            self.add(Line::Event(Event { verb, pod: name.clone(), revision: now.revision.clone() }));
         }
     }
 
@@ -163,7 +184,7 @@ impl Record {
         let verbs = if last.deleting { &[Verb::Gone][..] } else { &[Verb::Delete, Verb::Gone] };
         for verb in verbs {
             let event = Event { verb: *verb, pod: name.to_owned(), revision: last.revision.clone() };
-            self.lines.push(Line::Event(event));
+            self.add(Line::Event(event));
         }
     }
 }

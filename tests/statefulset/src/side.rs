@@ -28,6 +28,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long claims and their owners are the same until that counts.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// How much later than the other of two events one may be seen. Times are whole seconds in conditions, too.
+const LAG: Duration = Duration::from_millis(1200);
+
 /// How long nothing happens until a set counts as being at rest.
 const REST: Duration = Duration::from_millis(1500);
 
@@ -108,7 +114,8 @@ impl Side {
                         Some(listed) => drop(listed.send(())),
                         None => record.lock().broken("the pods were listed anew".to_owned()),
                     },
-                    Err(error) => record.lock().broken(error.to_string()),
+                    // The watch goes on where it was; where it cannot, it lists anew.
+                    Err(_) => tokio::time::sleep(PAUSE).await,
                 }
             }
         });
@@ -326,18 +333,49 @@ impl Side {
         Ok(())
     }
 
-    /// Notes which claims there are and who owns them, once they are as many as `expected`.
+    /// Notes how many pods the status calls available, once they are as many as `expected`.
+    pub(crate) async fn note_available(&self, expected: i64) -> Result<()> {
+        let sets = self.sets();
+        self.wait(&format!("{expected} pods are available"), async || {
+            let available =
+                sets.get(SET).await?.data["status"]["availableReplicas"].as_i64().unwrap_or_default();
+            Ok(if available == expected { Ok(()) } else { Err(format!("{available} are")) })
+        })
+        .await?;
+        self.record.lock().fact(format!("{expected} pods available"));
+        Ok(())
+    }
+
+    /// That in the act that runs one event followed another one only after a while.
+    pub(crate) fn must_wait(&self, one: (Verb, &str), other: (Verb, &str), at_least: Duration) -> Result<()> {
+        let passed = self.record.lock().between(one, other);
+        // What is seen may be seen a little later than it was.
+        let enough = passed.is_some_and(|passed| passed + LAG >= at_least);
+        if enough {
+            return Ok(());
+        }
+        let namespace = &self.namespace;
+        let ((verb, pod), (then, next)) = (one, other);
+        seen(format!("{namespace}: {passed:?} from {verb} {pod} to {then} {next}, and not {at_least:?}"))
+    }
+
+    /// Notes which claims there are and who owns them, once they are as many as `expected` and stay so.
     pub(crate) async fn note_claims(&self, expected: usize) -> Result<()> {
         let claims: Api<PersistentVolumeClaim> = self.api();
+        let last: Mutex<Vec<String>> = Mutex::default();
         let facts = self
             .find(&format!("{expected} claims are left"), async || {
+                tokio::time::sleep(SETTLED).await;
                 let mut list = claims.list(&ListParams::default()).await?.items;
                 list.retain(|claim| claim.metadata.deletion_timestamp.is_none());
                 if list.len() != expected {
                     let names: Vec<String> = list.iter().map(ResourceExt::name_any).collect();
                     return Ok(Err(format!("there are {names:?}")));
                 }
-                Ok(Ok(list.iter().map(owned).collect::<Vec<_>>()))
+                // Owners are written after claims are made, and before they are taken away.
+                let now: Vec<String> = list.iter().map(owned).collect();
+                let before = std::mem::replace(&mut *last.lock(), now.clone());
+                Ok(if before == now { Ok(now) } else { Err(format!("they were {before:?} and are {now:?}")) })
             })
             .await?;
         let mut record = self.record.lock();

@@ -11,6 +11,9 @@ pub(super) const COUNTED: &str = "Progressing";
 /// Code of a write that a member's API server refuses, as the member's condition Progressing gives it.
 const WRITE_REFUSED: &str = "WriteRefused";
 
+/// Codes in the member's blockedBy of writes that its API server refuses.
+const REFUSED: [&str; 2] = [WRITE_REFUSED, "Quota"];
+
 /// Reason of the condition InvalidSpec where nothing waits: a field is ignored, and the rest is done.
 const FIELD_IGNORED: &str = "FieldIgnored";
 
@@ -30,6 +33,16 @@ pub(super) struct Cause {
 #[serde(default)]
 struct Reported {
     conditions: Vec<Shown>,
+    #[serde(rename = "blockedBy")]
+    blocked_by: Vec<Waiting>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    pod: String,
+    code: String,
+    message: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +81,13 @@ pub(super) fn of(said: &Said) -> Option<Cause> {
     let invalid = holds(condition::INVALID_SPEC).filter(|shown| shown.reason != FIELD_IGNORED);
     if let Some(shown) = invalid.or_else(|| holds(condition::UPDATE_REFUSED)) {
         return Some(by_type(shown, true));
+    }
+    let refused = reported.blocked_by.iter().find(|one| REFUSED.contains(&one.code.as_str()));
+    if let Some(Waiting { pod, code, message }) = refused {
+        // The message of a refused write names the pod itself.
+        let message =
+            if message.contains(pod.as_str()) { message.clone() } else { format!("{pod}: {message}") };
+        return Some(Cause { reason: code.clone(), message, failed: true });
     }
     let progressing = holds(condition::PROGRESSING).filter(|shown| !shown.reason.is_empty());
     if let Some(shown) = progressing {
@@ -108,6 +128,21 @@ mod tests {
         ]})));
         let message = "create pod shop/web-0: spec.containers[0].image: Required value".to_owned();
         assert_eq!(cause, Some(Cause { reason: "WriteRefused".into(), message, failed: true }));
+    }
+
+    #[test]
+    fn a_quota_that_a_member_meets_is_the_cause_and_a_failure() {
+        let message = "create pod web-0: pods \"web-0\" is forbidden: exceeded quota: small";
+        let cause = of(&said(&serde_json::json!({
+            "conditions": [
+                {"type": "Progressing", "status": "True", "reason": "PodNotReady", "message": "web-1: PodNotReady: starts"},
+            ],
+            "blockedBy": [
+                {"pod": "web-1", "code": "PodNotReady", "message": "starts", "since": "2026-01-01T00:00:00Z"},
+                {"pod": "web-0", "code": "Quota", "message": message, "since": "2026-01-01T00:00:00Z"},
+            ],
+        })));
+        assert_eq!(cause, Some(Cause { reason: "Quota".into(), message: message.into(), failed: true }));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as CorePod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client, Resource};
-use muster_crds::GameStatefulSet;
 use muster_crds::keys::manager;
+use muster_crds::{GameStatefulSet, HookRun};
 use muster_runtime::Clock;
 use muster_runtime::watch::Key;
 use muster_workload::{Action, Claim, Code, Pod, Revision, Step};
@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::hooks::slim_run;
 use super::world::World;
 
 /// How many requests for one set are under way at once. It begins with one and may have one more for each that was
@@ -195,8 +196,16 @@ impl Executor {
                 );
                 self.send::<GameStatefulSet>(namespace, name.as_str(), request).await
             }
-            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => {
-                Err(WriteError::Refused("no HookRuns are made yet".to_owned()))
+            Action::CreateHookRun { name, body } => {
+                self.create::<HookRun>(namespace, name.as_str(), body).await
+            }
+            Action::PatchHookRun { name, body } => {
+                let request =
+                    requests::<HookRun>(namespace).patch(name.as_str(), &patch_params(), &Patch::Merge(body));
+                self.send::<HookRun>(namespace, name.as_str(), request).await
+            }
+            Action::DeleteHookRun { name, uid } => {
+                self.delete::<HookRun>(namespace, name.as_str(), uid.as_str(), None).await
             }
         }
     }
@@ -369,6 +378,17 @@ impl Kept for ControllerRevision {
 
     fn forget(world: &World, key: &Key, uid: &str) {
         world.update(|state| state.revisions.found_gone(key, uid));
+    }
+}
+
+impl Kept for HookRun {
+    fn keep(&self, world: &World, key: &Key, _: Timestamp) {
+        let Some(run) = slim_run(self) else { return };
+        world.update(|state| state.hooks.runs.wrote(key, run));
+    }
+
+    fn forget(world: &World, key: &Key, uid: &str) {
+        world.update(|state| state.hooks.runs.found_gone(key, uid));
     }
 }
 

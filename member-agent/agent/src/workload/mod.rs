@@ -6,6 +6,7 @@
 
 mod events;
 mod execute;
+mod hooks;
 mod metrics;
 mod observe;
 mod original;
@@ -24,7 +25,7 @@ use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::{BACKOFF_MIN, Next, WorkQueue};
 use muster_runtime::watch::Key;
 use muster_runtime::{Clock, Tasks};
-use muster_workload::{Plan, Refusal, blocked, plan};
+use muster_workload::{Hooks, Plan, Refusal, blocked, plan};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
@@ -66,6 +67,8 @@ pub struct WorkloadConfig {
     pub initialized: Initialized,
     /// What it counts.
     pub metrics: WorkloadMetrics,
+    /// Whether hooks are asked, which something else then has to measure.
+    pub hooks: Hooks,
 }
 
 impl WorkloadConfig {
@@ -77,6 +80,7 @@ impl WorkloadConfig {
             workers: WORKERS,
             initialized: Initialized::new(),
             metrics: WorkloadMetrics::new(),
+            hooks: Hooks::NotEnforced,
         }
     }
 }
@@ -92,6 +96,7 @@ impl WorkloadController {
     /// list.
     pub fn start(config: WorkloadConfig, tasks: &Tasks) -> Self {
         let world = World::default();
+        world.update(|state| state.hooks.enforced = config.hooks);
         let queue = WorkQueue::new();
         let WorkloadConfig { client, clock, initialized, .. } = &config;
         let watches = Arc::new(Watches::start(client, clock, &world, &queue, initialized, tasks));

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::{Node as CoreNode, PersistentVolumeClaim, Pod as CorePod};
+use k8s_openapi::api::core::v1::{Namespace, Node as CoreNode, PersistentVolumeClaim, Pod as CorePod};
 use kube::api::ObjectMeta;
 use kube::{Api, Client, Resource};
-use muster_crds::GameStatefulSet;
 use muster_crds::keys::label;
+use muster_crds::{GameStatefulSet, HookRun};
 use muster_runtime::initialized::Initialized;
 use muster_runtime::queue::WorkQueue;
 use muster_runtime::watch::{Cache, Change, Key, Watch};
@@ -19,6 +19,7 @@ use muster_workload::{Claim, Node, Pod, Revision, identity, spec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::hooks::{HookWatches, NamespaceRecord, slim_namespace, slim_run};
 use super::world::{NodeRecord, World};
 
 /// How long changes of a set's pods are gathered before they are looked at: pods change in swarms.
@@ -31,7 +32,7 @@ macro_rules! slim {
         #[derive(Clone, Debug)]
         pub(super) struct $name {
             meta: ObjectMeta,
-            kept: Option<$kept>,
+            pub(super) kept: Option<$kept>,
         }
 
         impl<'de> Deserialize<'de> for $name {
@@ -92,6 +93,16 @@ slim! {
     SlimNode from CoreNode as NodeRecord, slim_node
 }
 
+slim! {
+    /// A HookRun.
+    SlimHookRun from HookRun as muster_workload::HookRun, slim_run
+}
+
+slim! {
+    /// A namespace.
+    SlimNamespace from Namespace as NamespaceRecord, slim_namespace
+}
+
 /// The watches under way.
 pub(super) struct Watches {
     sets: Cache<GameStatefulSet>,
@@ -99,17 +110,19 @@ pub(super) struct Watches {
     revisions: Cache<SlimRevision>,
     claims: Cache<SlimClaim>,
     nodes: Cache<SlimNode>,
+    /// None where hooks are not asked.
+    hooks: Option<HookWatches>,
 }
 
 /// What a watch is started with.
-struct Start<'a> {
-    client: &'a Client,
+pub(super) struct Start<'a> {
+    pub(super) client: &'a Client,
     initialized: &'a Initialized,
     tasks: &'a Tasks,
 }
 
 impl Start<'_> {
-    fn watch<K>(&self, watch: Watch<K>) -> Cache<K>
+    pub(super) fn watch<K>(&self, watch: Watch<K>) -> Cache<K>
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
@@ -134,6 +147,7 @@ impl Watches {
             revisions: watch_revisions(&start, world.clone(), queue.clone()),
             claims: watch_claims(&start, world.clone(), queue.clone()),
             nodes: watch_nodes(&start, world.clone(), queue.clone()),
+            hooks: world.asks_hooks().then(|| HookWatches::start(&start, world, queue)),
         }
     }
 
@@ -144,6 +158,9 @@ impl Watches {
         self.revisions.synced().await;
         self.claims.synced().await;
         self.nodes.synced().await;
+        if let Some(hooks) = &self.hooks {
+            hooks.synced().await;
+        }
     }
 
     /// Whether each has seen a complete list.
@@ -153,6 +170,7 @@ impl Watches {
             && self.revisions.is_synced()
             && self.claims.is_synced()
             && self.nodes.is_synced()
+            && self.hooks.as_ref().is_none_or(HookWatches::is_synced)
     }
 }
 
@@ -304,7 +322,7 @@ fn watch_nodes(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<
 }
 
 /// Names, uid and version.
-fn bare(meta: ObjectMeta) -> ObjectMeta {
+pub(super) fn bare(meta: ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: meta.name,
         namespace: meta.namespace,

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_crds::GameStatefulSet;
 use muster_runtime::watch::Key;
-use muster_workload::{Claim, Node, Pod, Refusal, Revision, Snapshot, identity};
+use muster_workload::{Claim, Hooks, Node, Pod, Refusal, Revision, Snapshot, identity};
 use parking_lot::RwLock;
+
+use super::hooks::HookState;
 
 /// How many objects that are gone are remembered, for writes that were under way when they went and for watches that
 /// lag.
@@ -64,6 +66,7 @@ pub(super) struct State {
     pub(super) revisions: Shelf<Revision>,
     pub(super) claims: Shelf<Claim>,
     pub(super) nodes: Shelf<NodeRecord>,
+    pub(super) hooks: HookState,
     /// What the API server refused at the last attempt, by set.
     refusals: HashMap<Key, Vec<Refusal>>,
 }
@@ -103,6 +106,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes what a write returned.
     pub(super) fn wrote(&mut self, key: &Key, object: V) {
+        if cfg!(mutate_expectation) {
+            return; // A planted mistake: the next plan is made without what this one did.
+        }
         let known = self.objects.get(key).filter(|held| held.uid() == object.uid());
         if known.is_some_and(|held| is_newer(held.as_ref(), &object)) {
             return;
@@ -230,7 +236,15 @@ impl World {
         }
         let siblings = state.sets.with_prefix(&key.namespace, "").filter(|(sibling, _)| *sibling != key);
         let siblings = siblings.map(|(_, sibling)| Arc::clone(sibling)).collect();
-        Some(Snapshot { revisions, pods, claims, nodes, siblings, refusals, ..Snapshot::of(set) })
+        let mut snapshot =
+            Snapshot { revisions, pods, claims, nodes, siblings, refusals, ..Snapshot::of(set) };
+        state.hooks.fill(key, &mut snapshot);
+        Some(snapshot)
+    }
+
+    /// Whether hooks are asked.
+    pub(super) fn asks_hooks(&self) -> bool {
+        self.state.read().hooks.enforced == Hooks::Enforced
     }
 
     /// Remembers what was refused at the last attempt.

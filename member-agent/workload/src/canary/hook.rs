@@ -23,6 +23,8 @@ const STEPS: &str = "muster.dev/canary-steps";
 pub(super) enum Verdict {
     /// No run is there; it is to be made.
     Ask(ObjectName, Box<Step>),
+    /// Nothing here measures runs.
+    NotAsked,
     /// No run can be made.
     Cannot(Reason),
     /// It runs.
@@ -39,6 +41,7 @@ pub(super) struct Hooks<'a> {
     pub(super) update: &'a Revision,
     /// Hash of the steps.
     pub(super) hash: &'a str,
+    pub(super) enforced: bool,
     pub(super) runs: &'a [Arc<HookRun>],
     pub(super) templates: &'a BTreeMap<String, Arc<Value>>,
 }
@@ -46,6 +49,9 @@ pub(super) struct Hooks<'a> {
 impl Hooks<'_> {
     /// What became of the hook of a step.
     pub(super) fn verdict(&self, index: usize, hook: &HookStep) -> Verdict {
+        if !self.enforced {
+            return Verdict::NotAsked;
+        }
         let run = self.canary_runs().find(|run| !run.deleting && !run.terminating && self.is_for(run, index));
         let Some(run) = run else { return self.ask(index, hook) };
         let said = || {
@@ -131,6 +137,8 @@ impl Hooks<'_> {
                 "no name can be made for its HookRun",
             ));
         };
+        let mut owner = owner_reference(self.id);
+        owner["blockOwnerDeletion"] = json!(false);
         let mut spec = template["spec"].clone();
         if !spec.is_object() {
             spec = json!({});
@@ -148,7 +156,7 @@ impl Hooks<'_> {
                     keys::HOOKRUN_STEP: index.to_string(),
                     STEPS: self.hash,
                 },
-                "ownerReferences": [owner_reference(self.id)],
+                "ownerReferences": [owner],
             },
             "spec": spec,
         });

@@ -118,6 +118,7 @@ pub(crate) fn advance(
             id,
             update,
             hash: &hash,
+            enforced: snapshot.hooks == crate::snapshot::Hooks::Enforced,
             runs: &snapshot.hook_runs,
             templates: &snapshot.hook_templates,
         },
@@ -189,7 +190,7 @@ fn partition_at(steps: &[Step], index: usize) -> u32 {
     partitions.unwrap_or(u32::MAX)
 }
 
-/// The lowest ordinal with the new revision: steps take none of those back.
+/// The lowest place with the new revision: steps take none of those back.
 fn reached(spec: &Spec, family: &Family<'_>, history: &History<'_>) -> u32 {
     let Some(update) = history.update else { return u32::MAX };
     let updated = family.slots.iter().filter(|slot| slot.pod.is_some_and(|pod| pod.is_at(&update.name)));
@@ -286,6 +287,11 @@ impl Run<'_> {
                 Verdict::Running(name, message) => {
                     self.hook_run = Some(name.to_string());
                     self.wait(Code::CanaryHook, format!("{}: {message}", self.title()), None);
+                    false
+                }
+                // Going on unasked could harm players, and waiting would never end: somebody decides.
+                Verdict::NotAsked => {
+                    self.begin_pause(PAUSED_BY_HOOK_STEP, step);
                     false
                 }
                 Verdict::Failed(name, _) => {
@@ -400,6 +406,7 @@ impl Run<'_> {
         let cause = match step {
             Step::Hook(hook) => match self.hooks.verdict(self.index, hook) {
                 Verdict::Failed(_, message) => format!(" after its hook did not succeed ({message})"),
+                Verdict::NotAsked => " because nothing here asks its hook".to_owned(),
                 _ => String::new(),
             },
             _ => String::new(),

@@ -190,7 +190,8 @@ impl Reader {
                 self.problem(Scope::Updates, FIELD, "is 0, so that no pod may ever be updated");
                 0
             }
-            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX),
+            // What is added is a planted mistake.
+            Ok(budget) => usize::try_from(budget).unwrap_or(usize::MAX) + usize::from(cfg!(mutate_budget)),
             Err(error) => {
                 self.problem(Scope::Updates, FIELD, error.to_string());
                 0
@@ -217,5 +218,26 @@ impl Reader {
             self.problem(Scope::Nothing, "spec.revisionHistoryLimit", "is negative; all revisions are kept");
         }
         limit
+    }
+
+    pub(super) fn hooks(&mut self, spec: &GameStatefulSetSpec) {
+        let points = [
+            ("preDeleteUpdateStrategy", &spec.pre_delete_update_strategy),
+            ("preInplaceUpdateStrategy", &spec.pre_inplace_update_strategy),
+            ("postInplaceUpdateStrategy", &spec.post_inplace_update_strategy),
+        ];
+        for (field, point) in points {
+            let most = point.as_ref().and_then(|point| point.max_concurrent_hooks);
+            if let Some(most) = most.filter(|most| *most < 1) {
+                let message = format!("{most} lets no pod be asked");
+                self.problem(Scope::Updates, format!("spec.{field}.maxConcurrentHooks"), message);
+            }
+        }
+        let post = spec.post_inplace_update_strategy.as_ref().and_then(|point| point.hook.as_ref());
+        if post.is_some() && spec.disable_readiness_gate == Some(true) {
+            let message =
+                "is not asked about pods without the readiness gate, which nothing keeps out of traffic";
+            self.problem(Scope::Nothing, "spec.postInplaceUpdateStrategy.hook", message);
+        }
     }
 }

@@ -416,3 +416,41 @@ fn canary_a_crash_before_the_status_is_written_loses_no_resume() {
     run(&mut world);
     assert_eq!((index(&world), with_image(&world, "game:2")), (3, 6));
 }
+
+#[test]
+fn canary_partitions_count_from_the_first_ordinal() {
+    let mut world = World::new(4, "Parallel", &strategy(&json!([{"partition": 3}, {"pause": {}}])));
+    world.edit(|spec| spec["ordinals"] = json!({"start": 10}));
+    world.converge();
+    world.set_image("game:2");
+    run(&mut world);
+    assert_eq!((index(&world), world.images()), (1, vec!["game:1", "game:1", "game:1", "game:2"]));
+}
+
+#[test]
+fn canary_surge_goes_no_further_than_the_step() {
+    let mut strategy = strategy(&json!([{"partition": 9}, {"pause": {}}]));
+    strategy["type"] = json!("RollingUpdate");
+    strategy["rollingUpdate"] = json!({"maxSurge": 3});
+    let mut world = World::new(10, "Parallel", &strategy);
+    world.converge();
+    world.set_image("game:2");
+    let mark = world.writes.len();
+    run(&mut world);
+    let created = world.writes_since(mark).into_iter().filter(|write| write.contains("Surge")).count();
+    assert_eq!((index(&world), world.ordinals().len(), created), (1, 10, 1));
+    assert_eq!(with_image(&world, "game:2"), 1);
+}
+
+#[test]
+fn canary_pods_arrive_when_they_have_been_ready_long_enough() {
+    let mut world = settled(&json!([{"partition": 9}, {"pause": {}}]));
+    world.edit(|spec| spec["minReadySeconds"] = json!(600));
+    world.converge();
+    world.set_image("game:2");
+    run(&mut world);
+    assert_eq!((index(&world), with_image(&world, "game:2")), (0, 1));
+    world.pass(600);
+    run(&mut world);
+    assert_eq!((index(&world), with_image(&world, "game:2")), (1, 1));
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::canary::{index, message, strategy, with_image};
 use super::simulator::World;
-use crate::{Action, Code, HookRun, Plan, plan};
+use crate::{Action, Code, HookRun, Hooks, Plan, plan};
 
 /// A world and the HookRuns in it.
 struct Hooked {
@@ -24,6 +24,7 @@ impl Hooked {
 
     fn plan(&mut self) -> Plan {
         let mut snapshot = self.world.snapshot();
+        snapshot.hooks = Hooks::Enforced;
         snapshot.hook_runs = self.runs.iter().cloned().map(Arc::new).collect();
         let template = json!({"spec": {
             "args": [{"name": "url"}, {"name": "port", "value": "80"}],
@@ -76,6 +77,8 @@ fn hook_run(name: &str, labels: &Value) -> HookRun {
         name: ObjectName::new(name).unwrap(),
         uid: Uid::new(format!("uid-of-{name}")).unwrap(),
         resource_version: "1".into(),
+        created: None,
+        controller: None,
         labels: serde_json::from_value(labels.clone()).unwrap(),
         phase: String::new(),
         message: String::new(),
@@ -236,4 +239,17 @@ fn canary_hooks_are_not_asked_by_a_set_without_changes() {
     let mut hooked = Hooked::new(&smoke());
     let plan = hooked.run();
     assert!(plan.waits.is_empty() && hooked.runs.is_empty(), "{plan}");
+}
+
+#[test]
+fn canary_a_hook_that_nothing_asks_waits_for_a_person() {
+    let mut world = World::new(4, "Parallel", &strategy(&smoke()));
+    world.converge();
+    world.set_image("game:2");
+    let plan = world.converge();
+    assert_eq!((index(&world), with_image(&world, "game:2")), (1, 1));
+    assert!(plan.to_string().contains("nothing here asks its hook"), "{plan}");
+    world.set["metadata"]["annotations"]["muster.dev/resume"] = json!("1");
+    world.converge();
+    assert_eq!(with_image(&world, "game:2"), 4);
 }

@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the nodes are like.
+/// What containers run on.
 #[derive(Clone)]
-pub(in crate::tests) struct Nodes {
-    /// How many there are; with none, pods run nowhere in particular.
-    pub(in crate::tests) count: u32,
+pub(in crate::tests) struct Runtime {
     /// Images that no registry has.
     pub(in crate::tests) missing: BTreeSet<String>,
     /// Why a pod gets no new size, if it does not: `Deferred` or `Infeasible`.
@@ -18,22 +16,13 @@ pub(in crate::tests) struct Nodes {
     pub(in crate::tests) observe: bool,
 }
 
-impl Default for Nodes {
+impl Default for Runtime {
     fn default() -> Self {
-        Self { count: 0, missing: BTreeSet::new(), no_room: None, observe: true }
+        Self { missing: BTreeSet::new(), no_room: None, observe: true }
     }
 }
 
-impl Nodes {
-    /// Gives a pod its node.
-    pub(in crate::tests) fn schedule(&self, pod: &mut Value) {
-        if self.count > 0 && pod["spec"]["nodeName"].is_null() {
-            let name = pod["metadata"]["name"].as_str().unwrap();
-            let ordinal: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
-            pod["spec"]["nodeName"] = json!(format!("node-{}", ordinal % self.count));
-        }
-    }
-
+impl Runtime {
     /// Starts, restarts and resizes containers, as far as the spec wants it.
     pub(in crate::tests) fn run(&self, pod: &mut Value, now: Timestamp, mut next_id: impl FnMut() -> String) {
         let before = pod["status"].clone();

@@ -1,13 +1,16 @@
 //! A world of one set: objects as JSON, writes with preconditions, and kubelets that do one thing when told.
 
+mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::kubelets::Nodes;
-use crate::{Action, Claim, Code, Plan, Pod, Revision, Snapshot, Step, plan};
+use super::cluster::{merge_json, read_claim};
+use super::kubelets::Runtime;
+use crate::{Action, Code, Node, Plan, Pod, Refusal, Revision, Snapshot, Step, plan};
 
 /// A set, its pods and what carries them.
 #[derive(Clone)]
@@ -16,13 +19,22 @@ pub(super) struct World {
     pub(super) pods: BTreeMap<String, Value>,
     pub(super) revisions: BTreeMap<String, Value>,
     pub(super) claims: BTreeMap<String, Value>,
+    pub(super) hooks: hooks::Hooks,
     pub(super) now: Timestamp,
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
-    /// What pods run on.
-    pub(super) nodes: Nodes,
+    /// What containers run on.
+    pub(super) runtime: Runtime,
+    /// Nodes; where there are none, pods are on no node.
+    pub(super) nodes: BTreeMap<String, Node>,
+    /// Other sets of the namespace.
+    pub(super) siblings: Vec<Value>,
+    /// Writes to be refused, by the beginning of their titles, and how often.
+    pub(super) refused: BTreeMap<String, usize>,
+    /// What was refused since the last plan.
+    pub(super) refusals: Vec<Refusal>,
     seen: BTreeMap<String, Arc<Pod>>,
-    versions: u64,
+    pub(super) versions: u64,
 }
 
 impl World {
@@ -49,9 +61,14 @@ impl World {
             pods: BTreeMap::new(),
             revisions: BTreeMap::new(),
             claims: BTreeMap::new(),
+            hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
-            nodes: Nodes::default(),
+            runtime: Runtime::default(),
+            nodes: BTreeMap::new(),
+            siblings: Vec::new(),
+            refused: BTreeMap::new(),
+            refusals: Vec::new(),
             seen: BTreeMap::new(),
             versions: 0,
         }
@@ -86,11 +103,18 @@ impl World {
         Snapshot {
             revisions: self.revisions.values().map(revision).map(Arc::new).collect(),
             pods,
+            hooks: self.hooks.enforcement(),
+            hook_runs: self.hooks.snapshot(),
+            hook_templates: self.hooks.templates(),
+            namespace_deleted: self.hooks.namespace_deleted,
             claims: self
                 .claims
                 .iter()
                 .map(|(name, claim)| (name.clone(), Arc::new(read_claim(claim))))
                 .collect(),
+            nodes: self.nodes.clone(),
+            siblings: self.siblings.iter().map(|set| serde_json::from_value(set.clone()).unwrap()).collect(),
+            refusals: std::mem::take(&mut self.refusals),
             ..Snapshot::of(set)
         }
     }
@@ -155,6 +179,7 @@ impl World {
     }
 
     fn try_apply(&mut self, step: &Step) -> Option<()> {
+        self.is_accepted(step).then_some(())?;
         match &step.action {
             Action::CreateRevision { name, body } => {
                 let body = self.born(body);
@@ -169,12 +194,16 @@ impl World {
                 (held["metadata"]["uid"] == uid.as_str()).then_some(())?;
                 self.revisions.remove(name.as_str()).map(drop)
             }
-            Action::CreateClaims { claims } => self.create_claims(claims),
+            Action::CreateClaims { claims } => {
+                self.create_claims(claims);
+                Some(())
+            }
             Action::CreatePod { name, claims, body } => {
-                self.create_claims(claims)?;
+                self.create_claims(claims);
                 let mut body = self.born(body);
                 body["metadata"]["generation"] = json!(1);
                 body["status"] = json!({"phase": "Pending"});
+                self.schedule(&mut body);
                 insert_new(&mut self.pods, name.as_str(), body)
             }
             Action::PatchPod { name, body }
@@ -191,13 +220,29 @@ impl World {
             }
             Action::PatchClaim { name, body } => {
                 let version = self.next_version();
-                patch(self.claims.get_mut(name.as_str())?, body, &version)
-            }
-            Action::PatchSet { body, .. } => {
-                merge(&mut self.set, body);
+                let claim = self.claims.get_mut(name.as_str())?;
+                is_same(claim, body).then_some(())?;
+                merge_json(claim, body);
+                claim["metadata"]["resourceVersion"] = json!(version);
                 Some(())
             }
-            Action::CreateHookRun { .. } | Action::PatchHookRun { .. } | Action::DeleteHookRun { .. } => None,
+            Action::CreateHookRun { name, body } => {
+                let body = self.born(body);
+                insert_new(&mut self.hooks.runs, name.as_str(), body)
+            }
+            Action::PatchHookRun { name, body } => {
+                let version = self.next_version();
+                patch(self.hooks.runs.get_mut(name.as_str())?, body, &version)
+            }
+            Action::DeleteHookRun { name, uid } => {
+                let held = self.hooks.runs.get(name.as_str())?;
+                (held["metadata"]["uid"] == uid.as_str()).then_some(())?;
+                self.hooks.runs.remove(name.as_str()).map(drop)
+            }
+            Action::PatchSet { body, .. } => {
+                let version = self.next_version();
+                patch(&mut self.set, body, &version)
+            }
             Action::ReplacePod { name, uid, version } => {
                 let held = self.pods.get(name.as_str())?;
                 (held["metadata"]["resourceVersion"] == version.as_str()).then_some(())?;
@@ -217,12 +262,14 @@ impl World {
         Some(())
     }
 
-    fn create_claims(&mut self, claims: &[(String, Value)]) -> Option<()> {
+    fn create_claims(&mut self, claims: &[(String, Value)]) {
         for (name, body) in claims {
-            let body = self.born(body);
-            insert_new(&mut self.claims, name, body)?;
+            // One that exists serves.
+            if !self.claims.contains_key(name) {
+                let body = self.born(body);
+                self.claims.insert(name.clone(), body);
+            }
         }
-        Some(())
     }
 
     fn born(&mut self, body: &Value) -> Value {
@@ -234,7 +281,7 @@ impl World {
         body
     }
 
-    fn next_version(&mut self) -> String {
+    pub(super) fn next_version(&mut self) -> String {
         self.versions += 1;
         self.versions.to_string()
     }
@@ -252,23 +299,27 @@ impl World {
         for name in names {
             while self.kubelet(&name) {}
         }
+        self.collect_claims();
     }
 
     /// The kubelet of one pod does the next thing; false when nothing is to be done.
     pub(super) fn kubelet(&mut self, name: &str) -> bool {
         let Some(mut pod) = self.pods.get(name).cloned() else { return false };
         let before = pod.clone();
+        if self.is_cut_off(&pod) {
+            return false;
+        }
         if pod["metadata"]["deletionTimestamp"].is_string() {
             self.next_version();
             self.pods.remove(name);
             self.seen.remove(name);
             return true;
         }
-        if pod["status"]["phase"] == "Failed" {
+        if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) || self.lacks_claims(&pod)
+        {
             return false;
         }
-        self.nodes.schedule(&mut pod);
-        if !self.nodes.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
+        if !self.runtime.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
             self.run_containers(&mut pod);
         } else {
             pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
@@ -283,8 +334,10 @@ impl World {
     }
 
     fn run_containers(&mut self, pod: &mut Value) {
-        let (nodes, now) = (self.nodes.clone(), self.now);
-        nodes.run(pod, now, || self.next_version());
+        let (runtime, now) = (self.runtime.clone(), self.now);
+        runtime.run(pod, now, || self.next_version());
+        pod["status"]["podIP"] = json!("10.1.0.1");
+        pod["status"]["hostIP"] = json!("10.0.0.1");
     }
 
     /// The pod's containers end for good.
@@ -394,14 +447,17 @@ fn set_ready(pod: &mut Value, now: Timestamp) {
     merge(&mut pod["status"], &json!({"conditions": [condition]}));
 }
 
+/// Whether the object is the one, and as it was, that a patch is for.
+fn is_same(object: &Value, patch: &Value) -> bool {
+    ["uid", "resourceVersion"].iter().all(|field| {
+        let wanted = &patch["metadata"][field];
+        wanted.is_null() || *wanted == object["metadata"][field]
+    })
+}
+
 /// A strategic merge patch with uid and resourceVersion as preconditions.
 fn patch(object: &mut Value, body: &Value, version: &str) -> Option<()> {
-    for field in ["uid", "resourceVersion"] {
-        let wanted = &body["metadata"][field];
-        if !wanted.is_null() && *wanted != object["metadata"][field] {
-            return None;
-        }
-    }
+    is_same(object, body).then_some(())?;
     let spec = object["spec"].clone();
     merge(object, body);
     object["metadata"]["resourceVersion"] = json!(version);
@@ -447,8 +503,4 @@ fn merge(into: &mut Value, patch: &Value) {
             _ => merge(into.entry(name.clone()).or_insert(Value::Null), member),
         }
     }
-}
-
-fn read_claim(claim: &Value) -> Claim {
-    Claim::read(&serde_json::from_value(claim["metadata"].clone()).unwrap())
 }

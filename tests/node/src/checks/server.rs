@@ -1,35 +1,41 @@
 //! A new image of the server: players have the whole grace to leave, and what the pod keeps is kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
-use muster_crds::keys::condition::INPLACE_UPDATE_READY;
-use parking_lot::Mutex;
 
 use super::join;
 use crate::failure::{Failure, Result, must};
+use crate::film::Frame;
+use crate::game::{GAME, SIDECAR_GAME};
 use crate::set::{GRACE, REPLICAS, SERVER, image};
 use crate::world::World;
 
-/// The pause between two looks at the gates.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long players play before anything happens, so that each of them has been answered.
+const WARM_UP: Duration = Duration::from_secs(1);
 
-/// When the gate of each pod was closed, as the API server says.
-type Closed = Arc<Mutex<BTreeMap<String, Timestamp>>>;
+/// How much later than the grace says the images may change.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
+
+/// The same for the slowest pod, on a machine that has other things to do.
+const VERY_LATE: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
     let before = world.look().await?;
-    let players = join(world, &before).await?;
-    let gates = watch_gates(world);
+    let players = join(world, &before, GAME).await?;
+    let beside = join(world, &before, SIDECAR_GAME).await?;
+    tokio::time::sleep(WARM_UP).await;
+    let played = beside.now();
+    let mark = world.film.mark();
 
     let took = world.update(SERVER, &image(SERVER, "v2")).await?;
 
     let after = world.look().await?;
-    let closed = gates.lock().clone();
+    tokio::time::sleep(WARM_UP).await;
+    let playing = beside.must_be_open(&played)?;
+    let frames = world.film.since(mark);
+    let closed = closed(&frames);
     must(closed.len() as i64 == REPLICAS, || format!("gates were seen closed for {:?} only", closed.keys()))?;
     let grace = SignedDuration::from_secs(GRACE);
     let mut lines = Vec::new();
@@ -81,32 +87,55 @@ pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
             ends.len(), first.as_secs_f64(), last.as_secs_f64(), new.server.restarts, new.server.memory(),
         ));
     }
-    lines.push(format!("the update took {took:.1?}"));
+    lines.push(lateness(&frames, &closed, grace)?);
+    let slowest = playing.iter().map(|player| player.slowest).max().unwrap_or_default();
+    lines.push(format!(
+        "{} connections to sidecars open, none lost, slowest answer {slowest:.1?}; the update took {took:.1?}",
+        playing.len()
+    ));
     Ok(lines)
 }
 
-/// Notes when each pod's gate is closed, until the world ends.
-fn watch_gates(world: &World) -> Closed {
-    let closed = Closed::default();
-    let (pods, noted) = (world.pods(), Arc::clone(&closed));
-    world.tasks.spawn("gates", async move {
-        loop {
-            // One look that fails is followed by the next.
-            if let Ok(list) = pods.list(&ListParams::default()).await {
-                for pod in &list {
-                    if let (Some(name), Some(since)) = (&pod.metadata.name, closed_since(pod)) {
-                        noted.lock().entry(name.clone()).or_insert(since);
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
+/// When the gate of each pod was closed, as the API server says.
+fn closed(frames: &[Frame]) -> BTreeMap<String, Timestamp> {
+    let mut closed = BTreeMap::new();
+    for frame in frames {
+        if let Some(since) = frame.closed {
+            closed.entry(frame.pod.clone()).or_insert(since);
         }
-    });
+    }
     closed
 }
 
-fn closed_since(pod: &Pod) -> Option<Timestamp> {
-    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
-    let gate = conditions.find(|one| one.type_ == INPLACE_UPDATE_READY && one.status == "False")?;
-    gate.last_transition_time.as_ref().map(|time| time.0)
+/// That images changed when the grace was over, and not before. Says how late they were.
+fn lateness(frames: &[Frame], closed: &BTreeMap<String, Timestamp>, grace: SignedDuration) -> Result<String> {
+    let mut late = Vec::new();
+    for (pod, since) in closed {
+        let patched = frames.iter().find(|frame| {
+            frame.pod == *pod && frame.images.get(SERVER).is_some_and(|one| *one == image(SERVER, "v2"))
+        });
+        let Some(patched) = patched else {
+            return Err(Failure::Seen(format!("the image of {pod} was not seen to change")));
+        };
+        let after = patched.at.duration_since(*since) - grace;
+        must(!after.is_negative(), || {
+            format!("the image of {pod} changed {after:#} before the grace was over")
+        })?;
+        late.push(after);
+    }
+    late.sort();
+    let (median, most) = (late.get(late.len() / 2).copied(), late.last().copied());
+    let (Some(median), Some(most)) = (median, most) else {
+        return Err(Failure::Seen("no image changed".to_owned()));
+    };
+    must(median <= LATE && most <= VERY_LATE, || {
+        format!(
+            "images changed {median:#} after the end of the grace in the middle, and {most:#} at the latest"
+        )
+    })?;
+    Ok(format!(
+        "images changed {:.2} s after the end of the grace in the middle, {:.2} s at the latest",
+        median.as_secs_f64(),
+        most.as_secs_f64()
+    ))
 }

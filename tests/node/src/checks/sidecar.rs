@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::join;
 use crate::failure::{Result, must};
+use crate::game::GAME;
 use crate::set::{SIDECAR, image};
 use crate::world::World;
 
@@ -12,7 +13,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
     let before = world.look().await?;
-    let players = join(world, &before).await?;
+    let players = join(world, &before, GAME).await?;
     tokio::time::sleep(WARM_UP).await;
     let played = players.now();
 

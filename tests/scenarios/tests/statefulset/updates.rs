@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{arena, partition, rolling, runs, scaled, spec, with_claims};
 use crate::support::manifests::{image, set_image};
-use crate::support::{NAMESPACE, SHANGHAI, World};
+use crate::support::{NAMESPACE, SHANGHAI, World, merged};
 
 /// The current and the updated revision that a set reports.
 async fn revisions(world: &World) -> (String, String) {
@@ -143,4 +143,44 @@ async fn sts_e14_an_update_keeps_to_partition_and_max_unavailable() {
     for name in ["arena-0", "arena-1"] {
         assert_eq!(after.0[name].uid, before.0[name].uid, "{name} is below the partition");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sts_e14_available_pods_follow_min_ready_seconds() {
+    let min_ready = |seconds: i64| json!({"spec": {"minReadySeconds": seconds}});
+    let world = arena(2, &min_ready(5)).await;
+    let available = async |expected: i64| {
+        world
+            .until(&format!("{expected} pods are available, and 2 ready"), async || {
+                let set = world.set(SHANGHAI, "arena").await;
+                let status = set.status.unwrap_or_default();
+                let numbers = [status.ready_replicas, status.available_replicas];
+                if numbers == [2, expected] && status.observed_generation == set.metadata.generation {
+                    Ok(())
+                } else {
+                    Err(format!("ready and available {numbers:?}"))
+                }
+            })
+            .await;
+    };
+    let began = world.now();
+    available(2).await;
+    let took = world.now().duration_since(began);
+    assert!(took >= jiff::SignedDuration::from_secs(4), "available already after {took:#}");
+    for (seconds, expected) in [(3600, 0), (1, 2), (0, 2)] {
+        world.edit_set(SHANGHAI, "arena", &min_ready(seconds)).await;
+        available(expected).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sts_e14_an_update_waits_until_a_pod_was_ready_for_min_ready_seconds() {
+    let change = merged(spec("OrderedReady", &rolling(0)), &json!({"spec": {"minReadySeconds": 5}}));
+    let world = arena(2, &change).await;
+    world.set_settled(SHANGHAI, "arena", 2).await;
+    let film = world.film(SHANGHAI, "arena").await;
+    world.edit_set(SHANGHAI, "arena", &set_image("v2")).await;
+    runs(&world, "v2", &[0, 1]).await;
+    let waited = film.ready_until_deleted("arena-1", "arena-0");
+    assert!(waited >= jiff::SignedDuration::from_secs(5), "arena-0 went {waited:#} after arena-1 was ready");
 }

@@ -15,6 +15,9 @@ use parking_lot::Mutex;
 
 use super::pods::{PodView, Pods};
 
+/// The pause after a watch that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A watch on pods that keeps what it saw.
 pub(crate) struct Film {
     seen: Arc<Mutex<Vec<Frame>>>,
@@ -79,7 +82,11 @@ impl Film {
                         let first = listed.take().expect("a film is not interrupted");
                         let _ = first.send(());
                     }
-                    Err(error) => panic!("the film broke: {error}"),
+                    // The watch goes on where it was; where it cannot, it lists anew.
+                    Err(error) => {
+                        println!("the film was interrupted: {error}");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
             }
         });
@@ -160,6 +167,22 @@ impl Film {
         let mut most = 0;
         self.replay(|_, pods| most = most.max(pods.len()));
         most
+    }
+
+    /// How long a pod had been ready, at its last time, when another one was told to go; as long as it can have been.
+    #[track_caller]
+    pub(crate) fn ready_until_deleted(&self, ready: &str, deleted: &str) -> SignedDuration {
+        let frames = self.frames();
+        let told =
+            |frame: &&Frame| frame.name == deleted && frame.pod.as_ref().is_none_or(|pod| pod.terminating);
+        let end = frames.iter().find(told).unwrap_or_else(|| panic!("{deleted} was not told to go")).at;
+        let mut since = None;
+        for frame in frames.iter().filter(|frame| frame.name == ready && frame.at <= end) {
+            let is_ready = frame.pod.as_ref().is_some_and(|pod| pod.ready);
+            since = if is_ready { since.or(Some(frame.at)) } else { None };
+        }
+        let since = since.unwrap_or_else(|| panic!("{ready} was not ready when {deleted} was told to go"));
+        end.duration_since(since) + self.lag
     }
 
     /// Names of pods in the order in which they went for good.

@@ -6,6 +6,7 @@ pub(crate) mod manifests;
 mod picture;
 pub(crate) mod pods;
 pub(crate) mod status;
+mod witness;
 pub(crate) mod world;
 pub(crate) mod writes;
 

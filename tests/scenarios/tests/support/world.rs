@@ -24,6 +24,7 @@ use super::manifests::{self, NAMESPACE};
 use super::picture::picture;
 use super::pods::{PodView, Pods};
 use super::status;
+use super::witness::Witness;
 use super::writes::Writes;
 use super::{NANJING, SHANGHAI};
 
@@ -45,6 +46,7 @@ pub(crate) struct World {
     setup: Setup,
     clock: Clock,
     pace: Pace,
+    witness: Witness,
     tasks: Tasks,
 }
 
@@ -88,7 +90,8 @@ impl World {
         let tasks = Tasks::new();
         let clusters = Clusters::start(&setup, &tasks).await;
         let (clock, pace) = (clusters.clock(), clusters.pace());
-        let world = Self { clusters, setup, clock, pace, tasks };
+        let world = Self { clusters, setup, clock, pace, witness: Witness::default(), tasks };
+        world.members().for_each(|member| world.watch_sets(member));
         world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await;
         world
     }
@@ -129,6 +132,12 @@ impl World {
     pub(crate) async fn join(&self, member: &str) {
         self.apply(&manifests::cluster(member)).await;
         self.clusters.joined(member);
+        self.watch_sets(member);
+    }
+
+    /// Whether sets of this member say why they do not move.
+    fn watch_sets(&self, member: &str) {
+        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.slower, &self.tasks);
     }
 
     /// Cuts a member's link to the hub.
@@ -158,12 +167,14 @@ impl World {
 
     /// Kills a member's agent where it is.
     pub(crate) async fn kill_agent(&self, member: &str) {
+        self.witness.away(member, true);
         self.clusters.kill_agent(member).await;
     }
 
     /// Starts a member's agent; one that runs is killed first.
     pub(crate) async fn restart_agent(&self, member: &str) {
         self.clusters.restart_agent(member).await;
+        self.witness.away(member, false);
     }
 
     /// What Muster wrote to one cluster so far: `hub` or a member. Nodes are not Muster.
@@ -221,7 +232,9 @@ impl World {
 
     /// A federated set.
     pub(crate) async fn game(&self, name: &str) -> FederatedGameStatefulSet {
-        self.games().get(name).await.unwrap_or_else(|error| panic!("federated set {name}: {error}"))
+        read(async || self.games().get(name).await)
+            .await
+            .unwrap_or_else(|error| panic!("federated set {name}: {error}"))
     }
 
     /// Changes a federated set: a merge patch.
@@ -262,12 +275,14 @@ impl World {
 
     /// A set in a member.
     pub(crate) async fn set(&self, member: &str, name: &str) -> GameStatefulSet {
-        self.sets(member).get(name).await.unwrap_or_else(|error| panic!("set {name} in {member}: {error}"))
+        read(async || self.sets(member).get(name).await)
+            .await
+            .unwrap_or_else(|error| panic!("set {name} in {member}: {error}"))
     }
 
     /// Whether a member has a set of this name.
     pub(crate) async fn has_set(&self, member: &str, name: &str) -> bool {
-        self.sets(member).get_opt(name).await.expect("answered").is_some()
+        read(async || self.sets(member).get_opt(name).await).await.expect("answered").is_some()
     }
 
     /// Changes a set in a member: a merge patch by a user of that cluster.
@@ -283,7 +298,8 @@ impl World {
     /// The pods of a set of another namespace.
     pub(crate) async fn pods_in(&self, member: &str, namespace: &str, set: &str) -> Pods {
         let api: Api<Pod> = Api::namespaced(self.member(member), namespace);
-        let list = api.list(&ListParams::default().labels(&format!("app={set}"))).await.expect("listed");
+        let of_set = ListParams::default().labels(&format!("app={set}"));
+        let list = read(async || api.list(&of_set).await).await.expect("listed");
         let views = list.items.iter().map(PodView::of);
         Pods(views.map(|pod| (pod.name.clone(), pod)).collect())
     }
@@ -308,7 +324,7 @@ impl World {
     /// Whether a member has a namespace of this name.
     pub(crate) async fn has_namespace(&self, member: &str, name: &str) -> bool {
         let api: Api<Namespace> = Api::all(self.member(member));
-        api.get_opt(name).await.expect("answered").is_some()
+        read(async || api.get_opt(name).await).await.expect("answered").is_some()
     }
 
     // --- Time and waiting ---
@@ -427,7 +443,18 @@ impl Drop for World {
             println!("{}", self.clusters.last_words());
         } else {
             assert!(!self.tasks.panicked(), "a task panicked (seed {})", self.setup.seed);
+            let silent = self.witness.silent();
+            assert!(silent.is_empty(), "sets that do not move and say no reason: {silent:#?}");
         }
+    }
+}
+
+/// Reads, and once more where no server answered: a machine that has other things to do may be too slow for a deadline.
+async fn read<T>(ask: impl AsyncFn() -> Result<T, kube::Error>) -> Result<T, kube::Error> {
+    match ask().await {
+        Err(kube::Error::Api(status)) => Err(kube::Error::Api(status)),
+        Err(_) => ask().await,
+        found => found,
     }
 }
 

@@ -79,9 +79,7 @@ impl Referee {
             "gamestatefulsets" => game.set_written(value, by),
             _ => {
                 let verb = if value.is_some() { "put" } else { "removed" };
-                if resource != "events" {
-                    game.note(format!("{resource} {name} {verb} by {:?}", by));
-                }
+                game.note(format!("{resource} {name} {verb} by {by:?}"));
             }
         }
     }

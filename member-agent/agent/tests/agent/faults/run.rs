@@ -11,7 +11,7 @@ use muster_agent::definitions;
 use muster_agent::workload::{WorkloadConfig, WorkloadController};
 use muster_apiserver::{Cluster, ClusterConfig};
 use muster_crds::GameStatefulSet;
-use muster_runtime::{Clock, Tasks, client};
+use muster_runtime::{Clock, Tasks, client, telemetry};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -72,6 +72,10 @@ pub(super) async fn run(seed: u64) -> Told {
 
 impl Run {
     async fn new(seed: u64) -> Self {
+        // MUSTER_LOG=debug shows what the controller thinks.
+        telemetry::init(telemetry::Format::Text, None, "off").unwrap();
+        // MUSTER_LOG=debug shows what the controller thinks.
+        telemetry::init(telemetry::Format::Text, None, "off").unwrap();
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
         let now = clock.clone();
         let referee = Referee::new();

@@ -12,7 +12,7 @@ use serde_json::json;
 const PODS_PER_NODE: usize = 110;
 
 /// How long nodes may take until pods can be placed on them.
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(4);
 
 /// Brings a control plane to so many nodes, and waits until pods can be placed on them.
 pub(super) async fn nodes(client: &Client, count: usize) {
