@@ -12,11 +12,11 @@
 //! | [`family`] | which pods are the set's |
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
+//! | `hooks` | what is asked before a pod is touched, and after |
 //! | [`size`], `resize` | CPU and memory of containers, and their change in a running pod |
 //! | `prove` | images are pulled before anything is stopped for them |
 //! | `rollout`, `patch` | which pods are updated next, and what is written to them |
 //! | `deadline` | updates that take too long |
-//! | `hooks` | what is asked before a pod is touched, and after |
 //! | `canary` | an update that goes by steps |
 //! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |

@@ -293,7 +293,9 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     if !deleting {
-        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        let hooks = Hooks::of(snapshot);
+        let told = |pod: &Pod| hooks.committed(pod).is_some();
+        scale::surge(&mut family, &spec, &history, canary.partition, &told, now);
         family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
     }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);

@@ -32,13 +32,13 @@ pub(crate) struct Planner<'a> {
     pub(crate) now: Timestamp,
     /// So many of the first ordinals keep the revision that pods come from.
     pub(crate) partition: u32,
+    pub(crate) hooks: Hooks<'a>,
     /// Pods whose update takes too long.
     pub(crate) deadlines: Deadlines,
     /// What is known of images on nodes.
     pub(crate) proofs: Proofs<'a>,
     /// Sizes of the containers of revisions that were looked at.
     pub(crate) sizes: BTreeMap<RevisionName, Sizes>,
-    pub(crate) hooks: Hooks<'a>,
     pub(crate) mold: &'a Mold<'a>,
     pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
     pub(crate) nodes: &'a BTreeMap<String, Node>,
@@ -69,10 +69,10 @@ impl<'a> Planner<'a> {
             history,
             now,
             partition: spec.partition,
+            hooks: Hooks::of(snapshot),
             deadlines: Deadlines::default(),
             proofs: Proofs::default(),
             sizes: BTreeMap::new(),
-            hooks: Hooks::of(snapshot),
             mold,
             claims: &snapshot.claims,
             nodes: &snapshot.nodes,

@@ -32,14 +32,14 @@ pub struct Pod {
     pub identified: bool,
     /// The node it was given to.
     pub node: Option<String>,
-    /// When it was created.
-    pub created: Option<Timestamp>,
     /// Its address.
     pub ip: Option<String>,
     /// The address of its node.
     pub host_ip: Option<String>,
     /// Why its hooks are not asked, as its annotation says.
     pub break_glass: Option<Box<str>>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
     /// Its volumes that are claims: names of volume and claim.
     pub claims: Vec<(String, String)>,
     /// What its deletion costs, as its annotation says; 0 without.

@@ -20,7 +20,7 @@ use crate::spec::{Order, Scope, Strategy};
 
 /// How many pods may be disturbed, and which are.
 struct Budget {
-    /// How many more pods that serve may be asked and disturbed.
+    /// How many more pods that serve may be disturbed, and asked.
     room: Room,
     /// Pods that are down or being disturbed.
     in_flight: usize,
@@ -119,7 +119,8 @@ impl<'a> Planner<'a> {
     }
 
     fn go_on_patched(&mut self, pod: &'a Pod, state: &'a InPlaceState, wanted: Option<&'a Revision>) {
-        if let Some(target) = wanted.filter(|_| self.in_place() && !self.hooks.is_spent(pod))
+        if let Some(target) = wanted.filter(|_| self.in_place())
+            && !self.hooks.is_spent(pod)
             && self.redirect(pod, state, target)
         {
             return;
@@ -233,16 +234,7 @@ impl<'a> Planner<'a> {
         };
         for (ordinal, pod) in due.into_iter().rev() {
             let Some(target) = self.wanted(ordinal, pod).filter(|_| !self.touches(pod)) else { continue };
-            let way = self.way(pod, target);
-            if way.is_ok() && self.is_held(pod) {
-                if self.spec.ordered {
-                    let message = format!("pods before {} wait until it was updated", pod.name);
-                    self.wait(None, Code::OrderedReady, message);
-                    break;
-                }
-                continue;
-            }
-            match way {
+            match self.way(pod, target) {
                 Err(reason) => self.wait_for(Some(pod), reason, None),
                 Ok(None) => self.begin_replacement(pod, target, &mut budget),
                 Ok(Some(change)) if !change.in_place().restarts() => {
@@ -254,13 +246,15 @@ impl<'a> Planner<'a> {
     }
 
     fn begin_replacement(&mut self, pod: &'a Pod, target: &Revision, budget: &mut Budget) {
-        let free = !pod.is_available();
-        let standing = self.update_standing(pod);
+        if self.waits_in_order(pod, budget) {
+            return;
+        }
+        let (free, standing) = (!self.is_available(pod), self.update_standing(pod));
         if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
         let allowed = self.may_delete(pod, Code::Recreate);
-        self.spend(pod, free, allowed, &standing, budget);
+        self.count(pod, free, &standing, allowed, budget);
         if !allowed {
             return;
         }
@@ -293,31 +287,26 @@ impl<'a> Planner<'a> {
             budget.held = self.spec.ordered;
             return;
         }
-        if budget.held {
-            let message = "a pod of a higher ordinal is updated first";
-            return self.wait(Some(pod), Code::OrderedReady, message);
+        if self.waits_in_order(pod, budget) {
+            return;
         }
         if self.size_refused(pod, target, change) {
             self.resize(pod, target, change); // Says why it stays.
             return;
         }
-        let free = !(pod.is_available() && pod.stage() == Stage::Idle);
-        let standing = self.update_standing(pod);
+        let (free, standing) = (!self.is_at_rest(pod), self.update_standing(pod));
         if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
-        if !free
-            && !matches!(standing, Standing::Open(_))
-            && let Some(message) = self.goes_alone(target, budget)
-        {
+        let waits = !free && !matches!(standing, Standing::Open(_));
+        if waits && let Some(message) = self.goes_alone(target, budget) {
             return self.wait(Some(pod), Code::FirstPod, message);
         }
         let allowed = self.may_update(pod, target, change);
-        self.spend(pod, free, allowed, &standing, budget);
+        self.count(pod, free, &standing, allowed, budget);
         if !allowed {
             return;
         }
-        budget.first = true;
         // A size that needs no restart changes while the pod serves, and fails early.
         let resizes_first = !change.resizes.values().any(|resize| resize.restarts);
         if resizes_first && self.resize(pod, target, change) != Sizing::Done {
@@ -335,6 +324,19 @@ impl<'a> Planner<'a> {
         self.is_available(pod) && pod.stage() == Stage::Idle
     }
 
+    /// Whether a pod waits for one of a higher ordinal, or said no; says so.
+    fn waits_in_order(&mut self, pod: &Pod, budget: &mut Budget) -> bool {
+        if budget.held {
+            let message = "a pod of a higher ordinal is updated first";
+            self.wait(Some(pod), Code::OrderedReady, message);
+            return true;
+        }
+        let held = self.is_held(pod);
+        budget.held = held && self.spec.ordered;
+        held
+    }
+
+    /// Whether the budget has no room for what is next for a pod: to be touched, or to be asked.
     fn is_blocked(&self, free: bool, standing: &Standing, budget: &Budget) -> bool {
         match standing {
             _ if free => self.spec.ordered && budget.in_flight >= self.spec.budget,
@@ -344,17 +346,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Takes from the budget what a pod costs that is asked or may be touched.
-    fn spend(&self, pod: &Pod, free: bool, allowed: bool, standing: &Standing, budget: &mut Budget) {
+    /// Takes the place of a pod out of the budget.
+    fn count(&self, pod: &Pod, free: bool, standing: &Standing, allowed: bool, budget: &mut Budget) {
         let asks = self.asks(pod);
         if allowed || asks || matches!(standing, Standing::Open(_)) {
             budget.in_flight += 1;
+            budget.first = true;
         }
+        let room = &mut budget.room;
         if !free && (asks || *standing == Standing::Free) {
-            budget.room.to_ask = budget.room.to_ask.saturating_sub(1);
+            room.to_ask = room.to_ask.saturating_sub(1);
         }
         if !free && allowed {
-            budget.room.to_touch = budget.room.to_touch.saturating_sub(1);
+            room.to_touch = room.to_touch.saturating_sub(1);
         }
     }
 

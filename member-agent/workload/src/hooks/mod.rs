@@ -213,7 +213,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// The deletion that the game was told of and that cannot be taken back.
-    fn committed(&self, pod: &Pod) -> Option<&'a HookRun> {
+    pub(crate) fn committed(&self, pod: &Pod) -> Option<&'a HookRun> {
         self.strategy(Point::PreDelete)?;
         let uid = pod.uid.as_str();
         let of_pod = self.latest.range((uid, Point::PreDelete, "")..(uid, Point::PreInPlace, ""));

@@ -24,7 +24,7 @@ impl World {
     }
 
     pub(super) fn schedule(&self, pod: &mut Value) {
-        if self.nodes.is_empty() || pod["spec"]["nodeName"].is_string() {
+        if self.nodes.is_empty() {
             return;
         }
         let name = pod["metadata"]["name"].as_str().unwrap();

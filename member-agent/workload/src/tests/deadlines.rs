@@ -46,7 +46,7 @@ fn inplace_i5_a_pod_that_does_not_come_good_stops_the_update() {
         [("game:crash", "CrashLoop"), ("game:2-broken", "ContainerNotReady"), ("game:nope", "ImagePull")]
     {
         let mut world = world("InplaceUpdate", "Pause");
-        world.runtime.missing.insert("game:nope".into());
+        world.machines.missing.insert("game:nope".into());
         world.set_image(image);
         let plan = wait(&mut world, 90);
         assert!(!World::codes(&plan).contains(&Code::PodDeadline), "{plan}");
@@ -130,11 +130,11 @@ fn a_replaced_pod_goes_back_too() {
 #[test]
 fn a_pod_that_comes_good_ends_the_pause() {
     let mut world = world("InplaceUpdate", "Pause");
-    world.runtime.missing.insert("game:late".into());
+    world.machines.missing.insert("game:late".into());
     world.set_image("game:late");
     let plan = wait(&mut world, 200);
     expect(&plan, "game-3", "ImagePull");
-    world.runtime.missing.clear();
+    world.machines.missing.clear();
     let plan = wait(&mut world, 50);
     assert_eq!(plan.status.failed_update, None);
     assert_eq!(world.images(), ["game:late"; 4]);

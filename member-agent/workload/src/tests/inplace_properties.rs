@@ -64,9 +64,9 @@ fn world(policy: &str, grace: i64) -> World {
             "inPlaceUpdateStrategy": {"gracePeriodSeconds": grace, "helperContainers": ["log"]},
         }),
     );
-    world.add_nodes(2);
+    world.machines.count = 2;
     // The fourth version of the game is not in the registry.
-    world.runtime.missing.insert("game:4".into());
+    world.machines.missing.insert("game:4".into());
     world.edit(|spec| {
         spec["template"]["spec"]["containers"] = json!([
             {"name": "center", "image": "game:1", "resources": {"requests": {"cpu": "1"}}},
@@ -120,7 +120,7 @@ fn happen(world: &mut World, event: &Event) -> Result<(), TestCaseError> {
         Event::Deadline(policy) => {
             world.edit(|spec| spec["updateStrategy"]["onPodDeadline"] = json!(policy));
         }
-        Event::NoRoom(no_room) => world.runtime.no_room = no_room.then_some("Deferred"),
+        Event::NoRoom(no_room) => world.machines.no_room = no_room.then_some("Deferred"),
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ fn run(policy: &str, grace: i64, events: &[Event]) -> Result<(), TestCaseError> 
     for event in events {
         happen(&mut world, event)?;
     }
-    world.runtime.no_room = None;
+    world.machines.no_room = None;
     world.edit(|spec| {
         spec["updateStrategy"]["paused"] = json!(false);
         spec["updateStrategy"]["rollingUpdate"]["partition"] = json!(0);

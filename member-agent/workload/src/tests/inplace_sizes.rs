@@ -16,7 +16,7 @@ fn world(replicas: i64, policy: &Value) -> World {
     let mut strategy = json!({"type": "InplaceUpdate", "rollingUpdate": {"maxUnavailable": 1}});
     strategy["inPlaceUpdateStrategy"] = policy.clone();
     let mut world = World::new(replicas, "Parallel", &strategy);
-    world.add_nodes(2);
+    world.machines.count = 2;
     world.edit(|spec| spec["template"]["spec"]["containers"][0]["resources"] = cpu("1"));
     world.converge();
     world
@@ -57,7 +57,7 @@ fn inplace_i10_sizes_go_up_and_down_without_gate_restart_or_budget() {
 fn inplace_i10_a_size_without_room_waits_and_can_be_taken_back() {
     for (answer, code) in [("Deferred", Code::ResizeDeferred), ("Infeasible", Code::ResizeInfeasible)] {
         let mut world = world(2, &json!({}));
-        world.runtime.no_room = Some(answer);
+        world.machines.no_room = Some(answer);
         resize(&mut world, "8");
         world.settle();
         says(&mut world, Code::ResizePending);
@@ -65,7 +65,7 @@ fn inplace_i10_a_size_without_room_waits_and_can_be_taken_back() {
         says(&mut world, code);
         // It serves as it is.
         assert_eq!(world.unavailable(&ordinals(2)), 0);
-        world.runtime.no_room = None;
+        world.machines.no_room = None;
         resize(&mut world, "1");
         let plan = live(&mut world, &ordinals(2), 0);
         assert_eq!(sizes(&world), ["1"; 2]);
@@ -76,12 +76,12 @@ fn inplace_i10_a_size_without_room_waits_and_can_be_taken_back() {
 #[test]
 fn inplace_i10_room_that_comes_later_completes_the_update() {
     let mut world = world(2, &json!({}));
-    world.runtime.no_room = Some("Deferred");
+    world.machines.no_room = Some("Deferred");
     resize(&mut world, "2");
     world.settle();
     world.kubelets();
     says(&mut world, Code::ResizeDeferred);
-    world.runtime.no_room = None;
+    world.machines.no_room = None;
     assert_eq!(live(&mut world, &ordinals(2), 0).status.updated_ready_replicas, 2);
 }
 
@@ -89,7 +89,7 @@ fn inplace_i10_room_that_comes_later_completes_the_update() {
 fn inplace_i10_where_told_so_a_pod_without_room_is_replaced_within_the_budget() {
     let mut world = world(3, &json!({"onResizeDeferred": "Recreate"}));
     let uids = world.uids();
-    world.runtime.no_room = Some("Infeasible");
+    world.machines.no_room = Some("Infeasible");
     resize(&mut world, "8");
     let plan = live(&mut world, &ordinals(3), 1);
     assert_eq!(plan.status.updated_ready_replicas, 3);
@@ -152,7 +152,7 @@ fn inplace_i11_the_size_changes_before_the_image() {
 #[test]
 fn inplace_i11_a_size_that_cannot_be_had_keeps_the_image_from_changing() {
     let mut world = world(2, &json!({}));
-    world.runtime.no_room = Some("Infeasible");
+    world.machines.no_room = Some("Infeasible");
     world.edit(|spec| {
         spec["template"]["spec"]["containers"][0]["image"] = json!("game:2");
         spec["template"]["spec"]["containers"][0]["resources"] = cpu("64");
@@ -165,7 +165,7 @@ fn inplace_i11_a_size_that_cannot_be_had_keeps_the_image_from_changing() {
     says(&mut world, Code::ResizeInfeasible);
     assert_eq!(world.images(), ["game:1"; 2]);
     // Back to where it was, also in size.
-    world.runtime.no_room = None;
+    world.machines.no_room = None;
     world.edit(|spec| {
         spec["template"]["spec"]["containers"][0]["image"] = json!("game:1");
         spec["template"]["spec"]["containers"][0]["resources"] = cpu("1");

@@ -14,7 +14,7 @@ pub(super) fn world(replicas: i64, options: Value) -> World {
     let mut strategy = json!({"type": "InplaceUpdate", "rollingUpdate": {"maxUnavailable": 2}});
     strategy["inPlaceUpdateStrategy"] = options;
     let mut world = World::new(replicas, "Parallel", &strategy);
-    world.add_nodes(2);
+    world.machines.count = 2;
     world.edit(|spec| {
         let pod = &mut spec["template"]["spec"];
         pod["containers"].as_array_mut().unwrap().push(json!({"name": "log", "image": "log:1"}));
@@ -80,7 +80,7 @@ fn inplace_i4_another_tag_of_the_same_digest_completes() {
 fn inplace_i5_a_tag_that_does_not_exist_costs_no_server() {
     let mut world = world(4, json!({}));
     let mark = world.writes.len();
-    world.runtime.missing.insert("game:nope".into());
+    world.machines.missing.insert("game:nope".into());
     world.set_image("game:nope");
     for _ in 0..20 {
         world.settle();
@@ -138,7 +138,7 @@ fn inplace_i6_an_update_taken_back_before_anything_was_touched_leaves_nothing() 
 #[test]
 fn inplace_i7_an_update_taken_back_while_its_image_is_pulled_comes_back() {
     let mut world = world(2, json!({"prePull": {"enabled": false}}));
-    world.runtime.missing.insert("game:nope".into());
+    world.machines.missing.insert("game:nope".into());
     world.set_image("game:nope");
     world.settle();
     world.kubelets();
@@ -316,7 +316,7 @@ fn inplace_i17_a_restart_at_every_step_changes_nothing() {
 #[test]
 fn inplace_i18_kubelets_that_do_not_say_what_they_saw_complete_too() {
     let mut world = World::new(2, "Parallel", &json!({"type": "InplaceUpdate"}));
-    world.runtime.observe = false;
+    world.machines.observe = false;
     world.converge();
     world.set_image("game:2");
     let plan = live(&mut world, &ordinals(2), 1);

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What containers run on.
+/// What the nodes are like.
 #[derive(Clone)]
-pub(in crate::tests) struct Runtime {
+pub(in crate::tests) struct Nodes {
+    /// How many there are; with none, pods run nowhere in particular.
+    pub(in crate::tests) count: u32,
     /// Images that no registry has.
     pub(in crate::tests) missing: BTreeSet<String>,
     /// Why a pod gets no new size, if it does not: `Deferred` or `Infeasible`.
@@ -16,13 +18,22 @@ pub(in crate::tests) struct Runtime {
     pub(in crate::tests) observe: bool,
 }
 
-impl Default for Runtime {
+impl Default for Nodes {
     fn default() -> Self {
-        Self { missing: BTreeSet::new(), no_room: None, observe: true }
+        Self { count: 0, missing: BTreeSet::new(), no_room: None, observe: true }
     }
 }
 
-impl Runtime {
+impl Nodes {
+    /// Gives a pod its node.
+    pub(in crate::tests) fn schedule(&self, pod: &mut Value) {
+        if self.count > 0 && pod["spec"]["nodeName"].is_null() {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            let ordinal: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
+            pod["spec"]["nodeName"] = json!(format!("node-{}", ordinal % self.count));
+        }
+    }
+
     /// Starts, restarts and resizes containers, as far as the spec wants it.
     pub(in crate::tests) fn run(&self, pod: &mut Value, now: Timestamp, mut next_id: impl FnMut() -> String) {
         let before = pod["status"].clone();

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::cluster::{merge_json, read_claim};
-use super::kubelets::Runtime;
+use super::kubelets::Nodes;
 use crate::{Action, Code, Node, Plan, Pod, Refusal, Revision, Snapshot, Step, plan};
 
 /// A set, its pods and what carries them.
@@ -23,9 +23,9 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
-    /// What containers run on.
-    pub(super) runtime: Runtime,
-    /// Nodes; where there are none, pods are on no node.
+    /// What pods run on.
+    pub(super) machines: Nodes,
+    /// Nodes as the API has them; where there are none, it knows of no node.
     pub(super) nodes: BTreeMap<String, Node>,
     /// Other sets of the namespace.
     pub(super) siblings: Vec<Value>,
@@ -64,7 +64,7 @@ impl World {
             hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
-            runtime: Runtime::default(),
+            machines: Nodes::default(),
             nodes: BTreeMap::new(),
             siblings: Vec::new(),
             refused: BTreeMap::new(),
@@ -319,7 +319,8 @@ impl World {
         {
             return false;
         }
-        if !self.runtime.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
+        self.machines.schedule(&mut pod);
+        if !self.machines.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
             self.run_containers(&mut pod);
         } else {
             pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
@@ -334,8 +335,8 @@ impl World {
     }
 
     fn run_containers(&mut self, pod: &mut Value) {
-        let (runtime, now) = (self.runtime.clone(), self.now);
-        runtime.run(pod, now, || self.next_version());
+        let (nodes, now) = (self.machines.clone(), self.now);
+        nodes.run(pod, now, || self.next_version());
         pod["status"]["podIP"] = json!("10.1.0.1");
         pod["status"]["hostIP"] = json!("10.0.0.1");
     }
