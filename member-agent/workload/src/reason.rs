@@ -207,6 +207,8 @@ impl Code {
                 | Self::ResizeInfeasible
                 | Self::Quota
                 | Self::ClaimNotReady
+                | Self::ClaimControlled
+                | Self::StorageMismatch
                 | Self::NodeLost
         )
     }
