@@ -63,6 +63,7 @@ pub struct Watch<K> {
     api: Api<K>,
     config: Config,
     trim: fn(&mut K),
+    keep: Option<fn(&K) -> K>,
     subscribers: Vec<Subscriber<K>>,
     readiness: Option<Initialized>,
 }
@@ -72,6 +73,7 @@ struct Writer<K> {
     objects: Arc<RwLock<BTreeMap<Key, Arc<K>>>>,
     synced: watch::Sender<bool>,
     subscribers: Vec<Subscriber<K>>,
+    keep: Option<fn(&K) -> K>,
     /// Keys seen so far in a list that is not complete yet.
     listed: Option<HashSet<Key>>,
 }
@@ -112,7 +114,15 @@ where
 {
     /// A watch of everything `api` reaches. `name` stands in logs.
     pub fn new(name: &'static str, api: Api<K>) -> Self {
-        Self { name, api, config: Config::default(), trim: |_| {}, subscribers: Vec::new(), readiness: None }
+        Self {
+            name,
+            api,
+            config: Config::default(),
+            trim: |_| {},
+            keep: None,
+            subscribers: Vec::new(),
+            readiness: None,
+        }
     }
 
     /// Selectors, page size and timeouts.
@@ -124,6 +134,13 @@ where
     /// Drops what nobody reads (managed fields, say) before an object is kept.
     pub fn trim(mut self, trim: fn(&mut K)) -> Self {
         self.trim = trim;
+        self
+    }
+
+    /// Keeps only this of each object, metadata included: subscribers see all of it once, and keep what they need. What is
+    /// handed to them as gone or as the state before is what was kept.
+    pub fn keep(mut self, keep: fn(&K) -> K) -> Self {
+        self.keep = Some(keep);
         self
     }
 
@@ -141,11 +158,11 @@ where
 
     /// Starts watching, until `tasks` is stopped. Errors are retried with backoff and logged, each cause once.
     pub fn start(self, tasks: &Tasks) -> Cache<K> {
-        let Self { name, api, config, trim, subscribers, readiness } = self;
+        let Self { name, api, config, trim, keep, subscribers, readiness } = self;
         let mut unready = readiness.as_ref().map(|set| set.handle(name));
         let objects = Arc::new(RwLock::new(BTreeMap::new()));
         let (synced, receiver) = watch::channel(false);
-        let mut writer = Writer { objects: Arc::clone(&objects), synced, subscribers, listed: None };
+        let mut writer = Writer { objects: Arc::clone(&objects), synced, subscribers, keep, listed: None };
         tasks.spawn(name, async move {
             let stream = watcher::watcher(api, config).default_backoff();
             let mut stream = std::pin::pin!(stream);
@@ -255,7 +272,8 @@ impl<K: Resource> Writer<K> {
 
     fn applied(&mut self, object: K) {
         let new = Arc::new(object);
-        let old = self.objects.write().insert(Key::of(new.as_ref()), Arc::clone(&new));
+        let kept = self.keep.map_or_else(|| Arc::clone(&new), |keep| Arc::new(keep(&new)));
+        let old = self.objects.write().insert(Key::of(new.as_ref()), kept);
         let version = |object: &Arc<K>| object.meta().resource_version.clone();
         if old.as_ref().is_some_and(|old| version(old).is_some() && version(old) == version(&new)) {
             return;
@@ -318,8 +336,13 @@ mod tests {
         });
         let objects = Arc::new(RwLock::new(BTreeMap::new()));
         let (synced, receiver) = watch::channel(false);
-        let writer =
-            Writer { objects: Arc::clone(&objects), synced, subscribers: vec![subscriber], listed: None };
+        let writer = Writer {
+            objects: Arc::clone(&objects),
+            synced,
+            subscribers: vec![subscriber],
+            keep: None,
+            listed: None,
+        };
         (writer, Cache { objects, synced: receiver }, told)
     }
 
@@ -349,5 +372,24 @@ mod tests {
         assert_eq!(*told.lock(), ["+games/c", "-games/b", "synced"]);
         assert_eq!(cache.list_in("games").len(), 2);
         assert!(cache.list_in("game").is_empty());
+    }
+
+    #[test]
+    fn what_is_not_kept_is_seen_by_subscribers_all_the_same() {
+        let (mut writer, cache, _) = writer();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        writer.subscribers = vec![Box::new(move |change| {
+            if let Change::Applied { new, .. } = change {
+                log.lock().push(new.data.is_some());
+            }
+        })];
+        writer.keep = Some(|object| ConfigMap { metadata: object.metadata.clone(), ..ConfigMap::default() });
+        let full = ConfigMap { data: Some(BTreeMap::new()), ..config_map("a", "1") };
+        writer.handle(Event::Apply(full.clone()));
+        // The same version again is no change, although less of it is kept.
+        writer.handle(Event::Apply(full));
+        assert_eq!(*seen.lock(), [true]);
+        assert!(cache.get(&Key::new("games", "a")).unwrap().data.is_none());
     }
 }

@@ -3,11 +3,13 @@
 //! Every commit passes through [`Lifecycle::commit`], which keeps a graph of who owns whom and notes what there is to
 //! do. [`Inner::tend`] does it, one item after another, woken by commits; nothing is polled.
 
+mod budgets;
 mod collect;
 mod containers;
 mod graph;
 mod mounts;
 mod protect;
+mod quotas;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -51,6 +53,10 @@ enum Work {
     Definition(GroupResource),
     /// Whether a claim or a volume is still in use.
     Protect(ObjectId),
+    /// How many pods may be evicted in a namespace.
+    Budgets(Arc<str>),
+    /// How many pods there are in a namespace.
+    Quotas(Arc<str>),
 }
 
 /// The graph of owners and the list of things to do.
@@ -71,6 +77,10 @@ struct State {
     definitions: HashSet<GroupResource>,
     /// Which pods use which claims.
     mounts: Mounts,
+    /// Namespaces with disruption budgets.
+    budgets: HashSet<Arc<str>>,
+    /// Namespaces with quotas.
+    quotas: HashSet<Arc<str>>,
     /// Events by the time at which they expire.
     events: VecDeque<(Instant, Key, u64)>,
 }
@@ -91,6 +101,7 @@ impl State {
     /// Takes note of a commit.
     fn observe(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
         self.observe_storage(resource, object, deleted);
+        self.observe_policies(resource, object);
         let id = ObjectId { resource: resource.clone(), key: object.key.clone() };
         // Owners that wait for this object may do so no longer: it is gone, or let go of them, or blocks them no more.
         for owner in self.graph.deleting_owners(&object.uid) {
@@ -150,6 +161,24 @@ impl State {
         }
         if !deleted && storage_protection(resource).is_some() {
             self.push(Work::Protect(ObjectId { resource: resource.clone(), key: object.key.clone() }));
+        }
+    }
+
+    /// Takes note of what a commit means for budgets and quotas: of themselves, of pods, and of what scales these.
+    fn observe_policies(&mut self, resource: &GroupResource, object: &Object) {
+        let Some(namespace) = &object.key.namespace else { return };
+        match (&*resource.group, &*resource.resource) {
+            ("policy", "poddisruptionbudgets") => drop(self.budgets.insert(namespace.clone())),
+            ("", "resourcequotas") => drop(self.quotas.insert(namespace.clone())),
+            ("", "pods") => {}
+            ("" | "apps" | "autoscaling" | "coordination.k8s.io" | "events.k8s.io", _) => return,
+            _ => {}
+        }
+        if self.budgets.contains(namespace) {
+            self.push(Work::Budgets(namespace.clone()));
+        }
+        if resource.group.is_empty() && self.quotas.contains(namespace) {
+            self.push(Work::Quotas(namespace.clone()));
         }
     }
 
@@ -239,6 +268,8 @@ impl Inner {
             Work::Namespace(name) => self.empty_namespace(name),
             Work::Definition(resource) => self.empty_definition(resource),
             Work::Protect(id) => self.protect(id),
+            Work::Budgets(namespace) => self.count_budgets(namespace),
+            Work::Quotas(namespace) => self.count_quotas(namespace),
         };
         if let Err(status) = result {
             // Whoever won the race committed something, and that commit queued the work again.

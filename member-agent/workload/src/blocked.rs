@@ -5,14 +5,12 @@
 //! over plans and restarts, because the status on record is what remembers it; so a set at rest has the same entries
 //! each time and nothing to write. How often a list that only moved along is written is the controller's to bound.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use muster_crds::conditions::stamp;
 use muster_crds::tkex::BlockedBy;
 
-use crate::identity;
 use crate::plan::Wait;
 use crate::reason::Code;
 use crate::status::shorten;
@@ -35,29 +33,44 @@ pub(crate) fn blocked_by(
         .iter()
         .filter_map(|entry| Some(((entry.pod.as_str(), entry.code.as_str()), entry.since.as_ref()?.0)))
         .collect();
-    let mut entries: BTreeMap<(&str, Code), Vec<&Wait>> = BTreeMap::new();
-    for wait in waits.iter().filter(|wait| counts(wait)) {
-        entries.entry((pod(wait), wait.reason.code)).or_default().push(wait);
-    }
-    let mut listed: Vec<_> = entries
-        .into_iter()
-        .map(|((pod, code), waits)| {
-            // Seconds are what is stored: an entry of this second and one read back must be the same.
-            let since = known.get(&(pod, code.as_str())).copied().unwrap_or_else(|| stamp(now).0);
-            let rank = (Reverse(code.needs_somebody()), since, identity::parent(pod).map(|(_, n)| n));
-            (rank, pod, code, waits)
+    let fresh = stamp(now).0;
+    let mut listed: Vec<Listed<'_>> = waits
+        .iter()
+        .enumerate()
+        .filter(|(_, wait)| counts(wait))
+        .map(|(index, wait)| {
+            let (pod, code) = (pod(wait), wait.reason.code);
+            let since = known.get(&(pod, code.as_str())).copied().unwrap_or(fresh);
+            Listed { calm: !code.needs_somebody(), since, ordinal: ordinal(pod), pod, code, index }
         })
         .collect();
-    listed.sort_unstable_by(|a, b| (&a.0, a.1, a.2).cmp(&(&b.0, b.1, b.2)));
-    let omitted = listed.len().saturating_sub(MAX_BLOCKED);
-    let entry = |((_, since, _), pod, code, waits): (_, &str, Code, Vec<&Wait>)| BlockedBy {
-        pod: pod.to_owned(),
-        code: code.to_string(),
-        message: message(&waits),
-        since: Some(stamp(since)),
+    // Waits of one pod and one code end side by side, in the order in which they were planned.
+    listed.sort_unstable();
+    let mut groups = listed.chunk_by(|a, b| (a.pod, a.code) == (b.pod, b.code));
+    let entry = |group: &[Listed<'_>]| {
+        let messages = group.iter().map(|one| waits[one.index].reason.message.as_str());
+        Some(BlockedBy {
+            pod: group.first()?.pod.to_owned(),
+            code: group.first()?.code.to_string(),
+            message: joined(messages),
+            since: Some(stamp(group.first()?.since)),
+        })
     };
-    let entries = listed.into_iter().take(MAX_BLOCKED).map(entry).collect();
+    let entries = groups.by_ref().take(MAX_BLOCKED).filter_map(entry).collect();
+    let omitted = groups.count();
     (entries, (omitted > 0).then(|| i64::try_from(omitted).unwrap_or(i64::MAX)))
+}
+
+/// A wait in the order of the list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed<'a> {
+    /// Nobody has to see to it.
+    calm: bool,
+    since: Timestamp,
+    ordinal: Option<u32>,
+    pod: &'a str,
+    code: Code,
+    index: usize,
 }
 
 /// The waits that are listed now and were not on record, and that somebody has to see to: what an event is worth.
@@ -84,11 +97,17 @@ fn pod(wait: &Wait) -> &str {
     wait.pod.as_ref().map_or("", |pod| pod.as_str())
 }
 
-fn message(waits: &[&Wait]) -> String {
+/// The number at the end of a pod's name; none for the set.
+fn ordinal(pod: &str) -> Option<u32> {
+    pod.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Several messages as one, each once.
+fn joined<'a>(messages: impl Iterator<Item = &'a str>) -> String {
     let mut texts: Vec<&str> = Vec::new();
-    for wait in waits {
-        if !texts.contains(&wait.reason.message.as_str()) {
-            texts.push(&wait.reason.message);
+    for message in messages {
+        if !texts.contains(&message) {
+            texts.push(message);
         }
     }
     shorten(texts.join("; "), MAX_BLOCKED_MESSAGE)

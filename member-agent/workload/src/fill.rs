@@ -118,7 +118,7 @@ impl<'a> Planner<'a> {
             return;
         }
         if !pod.is_ready() {
-            let reason = match self.lost_node(pod) {
+            let reason = match self.lost_node(pod).filter(|lost| lost.is_certain) {
                 Some(lost) => Reason::new(Code::NodeLost, lost.message),
                 None => not_ready(pod),
             };
@@ -174,6 +174,9 @@ impl<'a> Planner<'a> {
             let until = Some(later(self.now, STATUS_RECHECK));
             self.wait_for(None, Reason::new(Code::OrdinalsChosen, message), until);
             return !self.spec.ordered;
+        }
+        if family.condemned.is_empty() {
+            return true;
         }
         // One that has an update before it is not waited for: the update comes after this, and may be what makes it ready.
         let settled = |slot: &&Slot<'a>| slot.pod.is_some_and(|pod| self.wanted(slot.ordinal, pod).is_none());
@@ -234,7 +237,7 @@ struct LostNode {
 }
 
 /// Why a pod that is not being updated is not ready.
-fn not_ready(pod: &Pod) -> Reason {
+pub(crate) fn not_ready(pod: &Pod) -> Reason {
     if let Some(message) = &pod.unschedulable {
         return Reason::new(Code::Unschedulable, format!("no node takes it: {message}"));
     }

@@ -209,7 +209,7 @@ fn selects_otherwise(old: &GameStatefulSet, new: &GameStatefulSet) -> bool {
 
 fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Key>) -> Cache<SlimPod> {
     let wake = move |world: &World, pod: &Key| {
-        let Some((set, _)) = identity::parent(&pod.name) else { return };
+        let Some(set) = identity::set_of(&pod.name) else { return };
         let set = Key::new(pod.namespace.clone(), set);
         if world.look(|state| state.sets.get(&set).is_some()) {
             queue.add_after(set, GATHER_PODS);
@@ -237,7 +237,7 @@ fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Ke
                 Change::Synced => world.update(|state| state.pods.synced()),
             }
         });
-    start.watch(watch)
+    start.watch(watch.keep(|pod| SlimPod { meta: pod.meta.clone(), kept: None }))
 }
 
 fn watch_revisions(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<SlimRevision> {
@@ -264,7 +264,7 @@ fn watch_revisions(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Ca
         }
         Change::Synced => world.update(|state| state.revisions.synced()),
     });
-    start.watch(watch)
+    start.watch(watch.keep(|revision| SlimRevision { meta: revision.meta.clone(), kept: None }))
 }
 
 fn watch_claims(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<SlimClaim> {
@@ -321,7 +321,8 @@ fn watch_nodes(start: &Start<'_>, world: World, queue: WorkQueue<Key>) -> Cache<
     start.watch(watch)
 }
 
-/// Names, uid and version.
+/// Names, uid and version. It is all that the watches of pods and revisions keep: the world has the rest, and ten thousand
+/// pods need not be there twice.
 pub(super) fn bare(meta: ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: meta.name,
@@ -333,7 +334,7 @@ pub(super) fn bare(meta: ObjectMeta) -> ObjectMeta {
 }
 
 fn slim_pod(pod: &CorePod) -> Option<Pod> {
-    identity::parent(pod.metadata.name.as_deref()?)?;
+    identity::set_of(pod.metadata.name.as_deref()?)?;
     // When it was seen is filled in by who sees it.
     Pod::read(pod, Timestamp::MIN, None).ok()
 }

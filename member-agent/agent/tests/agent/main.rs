@@ -5,12 +5,14 @@
 mod chaos;
 mod definitions;
 mod faults;
+mod hooks;
 mod kubelet;
 mod link;
 mod mirror;
 mod original;
 mod ownership;
 mod reasons;
+mod storage;
 mod view;
 mod workload;
 mod world;

@@ -248,23 +248,6 @@ fn progressing(plan: &Plan) -> String {
 }
 
 #[test]
-fn a_policy_of_containers_is_named_as_not_carried_out() {
-    let mut world = World::new(
-        1,
-        "Parallel",
-        &json!({"type": "InplaceUpdate", "inPlaceUpdateStrategy": {"policy": "OrderedReady"}}),
-    );
-    let plan = world.converge();
-    let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "InvalidSpec").unwrap();
-    assert_eq!(condition.reason.as_deref(), Some("FieldIgnored"));
-    let message = condition.message.as_deref().unwrap();
-    assert!(message.starts_with("spec.updateStrategy.inPlaceUpdateStrategy.policy: "), "{message}");
-    world.edit(|spec| spec["updateStrategy"]["inPlaceUpdateStrategy"]["policy"] = json!("DisOrdered"));
-    let plan = world.converge();
-    assert!(plan.status.conditions.iter().all(|condition| condition.type_ != "InvalidSpec"));
-}
-
-#[test]
 fn a_raised_partition_moves_pods_back() {
     let mut world = parallel(4);
     world.edit(|spec| spec["updateStrategy"]["rollingUpdate"] = json!({"partition": "50%"}));

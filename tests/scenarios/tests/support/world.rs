@@ -137,7 +137,7 @@ impl World {
 
     /// Whether sets of this member say why they do not move.
     fn watch_sets(&self, member: &str) {
-        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.slower, &self.tasks);
+        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.silence, &self.tasks);
     }
 
     /// Cuts a member's link to the hub.
