@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     /// Counts what must not be given out twice: uids, generated names, addresses.
     pub(crate) unique: AtomicU64,
     pub(crate) lifecycle: Lifecycle,
+    /// Held by who is let in by a count, until it counts itself: an eviction, or a pod under a quota.
+    pub(crate) turns: Mutex<()>,
     definitions: Mutex<Definitions>,
 }
 
@@ -96,6 +98,7 @@ impl Cluster {
             metrics: Metrics::default(),
             unique: AtomicU64::new(0),
             lifecycle: Lifecycle::default(),
+            turns: Mutex::default(),
             definitions: Mutex::default(),
         });
         inner.refresh_definitions();

@@ -53,6 +53,9 @@ pub mod label {
     /// On a member object: `true` is kubefed's mark of ownership and proves nothing here, `false` is the member's
     /// opt-out.
     pub const MANAGED: &str = "kubefed.io/managed";
+    /// On a short-lived pod that pulls an image on a node before a set's pod there is updated: the set's name. No pod of a
+    /// set has it.
+    pub const PULLER: &str = "muster.dev/puller";
     /// On a node: its kubelet can replace an image without restarting the container. Value `true`.
     pub const HOTPATCH: &str = "muster.dev/hotpatch";
     /// On a set or a definition, bk-bcs's deletion protection: [`DELETION_ALWAYS`] or [`DELETION_CASCADING`].

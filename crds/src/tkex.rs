@@ -199,12 +199,12 @@ pub struct UpdateStrategy {
 /// What follows when the update of a pod takes too long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PodDeadlinePolicy {
-    /// No further update begins until somebody acts.
+    /// No further update begins while the pod has not come good.
     #[default]
     Pause,
     /// The pod goes back to the revision it came from, and no further update begins.
     RollbackPod,
-    /// Every pod goes back to the revision it came from.
+    /// Every pod goes back to the revision it came from, and stays there until the template changes.
     RollbackSet,
     /// A word that is none of these.
     #[serde(untagged)]
@@ -265,7 +265,26 @@ pub struct InPlaceUpdateStrategy {
     /// Pulling of new images before any container is stopped for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_pull: Option<PrePull>,
+    /// What follows when a node has no room for a pod's new size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "Wait"))]
+    pub on_resize_deferred: Option<ResizeDeferredPolicy>,
 }
+
+/// What follows when a node has no room for a pod's new size.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResizeDeferredPolicy {
+    /// The pod serves as it is until there is room.
+    #[default]
+    Wait,
+    /// The pod is replaced, and its successor may find room on another node.
+    Recreate,
+    /// A word that is none of these.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+schema::words!(ResizeDeferredPolicy, "Wait", "Recreate");
 
 /// Pulling of images on the nodes that will need them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -463,12 +482,35 @@ pub struct GameStatefulSetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int32")]
     pub blocked_by_omitted: Option<i64>,
+    /// The update that failed, while it has consequences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_update: Option<FailedUpdate>,
+    /// When the update under way last got a pod further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_progress_time: Option<Time>,
     /// Fields that could not be read.
     #[serde(skip)]
     pub malformed: Vec<Malformed>,
 }
 
 lenient!(GameStatefulSetStatus);
+
+/// An update that failed in one pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FailedUpdate {
+    /// The revision that did not come good.
+    pub revision: String,
+    /// The first pod in which it did not.
+    pub pod: String,
+    /// Why, as one word.
+    pub code: String,
+    /// Why, in a sentence.
+    pub message: String,
+    /// Since when it counts as failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
 
 /// A scale-down under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! What a Kubernetes API server fills in when it reads a built-in kind.
 
 mod containers;
+mod scaling;
 mod volumes;
 
 use serde_json::{Map, Value, json};
@@ -46,6 +47,17 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
         ("storage.k8s.io", "StorageClass") => {
             fill(Some(object), "reclaimPolicy", "Delete");
             fill(Some(object), "volumeBindingMode", "Immediate");
+        }
+        ("policy", "PodDisruptionBudget") => {
+            let status = object_at(object, "status");
+            for field in ["currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods"] {
+                fill(Some(status), field, 0);
+            }
+        }
+        ("autoscaling", "HorizontalPodAutoscaler") => scaling::autoscaler(object),
+        ("", "ResourceQuota") => {
+            object_at(object, "spec");
+            object_at(object, "status");
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
         _ => {}

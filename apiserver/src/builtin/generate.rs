@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use k8s_openapi::api::{apps, autoscaling, coordination, core, events, storage};
+use k8s_openapi::api::{apps, autoscaling, coordination, core, events, policy, storage};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::generate::SchemaSettings;
@@ -26,6 +26,8 @@ Container.env: map(name) merge(name)
 Container.ports: map(containerPort,protocol) merge(containerPort)
 Container.volumeDevices: map(devicePath) merge(devicePath)
 Container.volumeMounts: map(mountPath) merge(mountPath)
+HorizontalPodAutoscalerStatus.conditions: map(type) merge(type)
+PodDisruptionBudgetStatus.conditions: map(type) merge(type)
 ContainerStatus.allocatedResourcesStatus: map(name) merge(name)
 ContainerStatus.volumeMounts: map(mountPath) merge(mountPath)
 EphemeralContainer.env: map(name) merge(name)
@@ -75,6 +77,8 @@ const ATOMIC: &[&str] = &[
     "PodSpec.nodeSelector",
     "ResourceFieldSelector",
     "SecretKeySelector",
+    "ScopeSelector",
+    "ScopedResourceSelectorRequirement",
     "SecretReference",
     "ServiceSpec.selector",
     "TopologySelectorTerm",
@@ -83,6 +87,9 @@ const ATOMIC: &[&str] = &[
 
 /// Places whose fields have owners of their own, though their type has one as a whole.
 const GRANULAR: &[&str] = &["PersistentVolumeSpec.claimRef"];
+
+/// Objects that a strategic merge patch replaces.
+const REPLACED: &[&str] = &["PodDisruptionBudgetSpec.selector"];
 
 /// Defaults that are part of the schema because list-map keys need them.
 const DEFAULTS: &[(&str, &str)] = &[("ContainerPort.protocol", "TCP"), ("ServicePort.protocol", "TCP")];
@@ -126,11 +133,13 @@ fn components() -> BTreeMap<String, Value> {
     kinds! {
         "" "v1": core::v1::Namespace, core::v1::Pod, core::v1::PersistentVolumeClaim, core::v1::PersistentVolume,
             core::v1::Service, core::v1::Endpoints, core::v1::Node, core::v1::Event, core::v1::ConfigMap,
-            core::v1::Secret, core::v1::ServiceAccount, core::v1::Binding;
+            core::v1::Secret, core::v1::ServiceAccount, core::v1::Binding, core::v1::ResourceQuota;
         "apps" "v1": apps::v1::ControllerRevision;
         "autoscaling" "v1": autoscaling::v1::Scale;
+        "autoscaling" "v2": autoscaling::v2::HorizontalPodAutoscaler;
         "coordination.k8s.io" "v1": coordination::v1::Lease;
         "events.k8s.io" "v1": events::v1::Event;
+        "policy" "v1": policy::v1::PodDisruptionBudget;
         "storage.k8s.io" "v1": storage::v1::StorageClass;
         "apiextensions.k8s.io" "v1": apiextensions::v1::CustomResourceDefinition;
         "" "meta": meta::v1::Status, meta::v1::DeleteOptions, meta::v1::ListMeta, meta::v1::LabelSelector;
@@ -219,6 +228,11 @@ fn annotate(components: &mut BTreeMap<String, Value>) {
     for path in GRANULAR {
         for node in find(components, path) {
             node.insert("x-kubernetes-map-type".into(), "granular".into());
+        }
+    }
+    for path in REPLACED {
+        for node in find(components, path) {
+            node.insert("x-kubernetes-patch-strategy".into(), "replace".into());
         }
     }
     for (path, default) in DEFAULTS {

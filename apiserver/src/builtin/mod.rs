@@ -90,6 +90,9 @@ fn lenient(components: &Map<String, Value>) -> Map<String, Value> {
             if name.ends_with(".meta.v1.Time") || name.ends_with(".meta.v1.MicroTime") {
                 component.insert("nullable".into(), true.into());
             }
+            if name.ends_with(".v2.HorizontalPodAutoscalerStatus") {
+                component["properties"]["currentMetrics"]["nullable"] = true.into();
+            }
             if name.ends_with(".resource.Quantity") {
                 component.insert("format".into(), "quantity".into());
             }
@@ -128,6 +131,9 @@ mod tests {
             ("", "v1", "Secret"),
             ("", "v1", "ServiceAccount"),
             ("", "v1", "Binding"),
+            ("", "v1", "ResourceQuota"),
+            ("policy", "v1", "PodDisruptionBudget"),
+            ("autoscaling", "v2", "HorizontalPodAutoscaler"),
             ("apps", "v1", "ControllerRevision"),
             ("autoscaling", "v1", "Scale"),
             ("coordination.k8s.io", "v1", "Lease"),

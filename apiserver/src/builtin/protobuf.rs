@@ -1,7 +1,7 @@
 //! Objects that kubectl creates from its command line, which it sends as protobuf.
 //!
-//! `kubectl create namespace|configmap|secret|serviceaccount` uses generated Go clients, and these write
-//! protobuf without asking. Everything else that kubectl sends is JSON, so only these kinds are read; the
+//! `kubectl create namespace|configmap|secret|serviceaccount|quota|poddisruptionbudget`, `autoscale` and `drain` use
+//! generated Go clients, and these write protobuf without asking. Everything else that kubectl sends is JSON, so only these kinds are read; the
 //! field numbers are those of Kubernetes' `generated.proto`, which never change.
 
 use base64::Engine as _;
@@ -50,6 +50,13 @@ enum Field {
     Text,
     Texts,
     Bool,
+    Number,
+    /// A number or a text, as a message that says which.
+    Either,
+    /// An amount, which is a text in a message.
+    Amount,
+    /// A map from text to amounts.
+    AmountMap,
     Message(&'static Message),
     Messages(&'static Message),
     /// A map from text to text.
@@ -149,6 +156,124 @@ static OBJECT_REFERENCE: Message = Message {
 static LOCAL_REFERENCE: Message =
     Message { name: "LocalObjectReference", fields: &[(1, "name", Field::Text)] };
 
+static QUOTA: Message = Message {
+    name: "ResourceQuota",
+    fields: &[
+        (1, "metadata", Field::Message(&OBJECT_META)),
+        (2, "spec", Field::Message(&QUOTA_SPEC)),
+        (3, "status", Field::Ignored),
+    ],
+};
+
+static QUOTA_SPEC: Message = Message {
+    name: "ResourceQuotaSpec",
+    fields: &[(1, "hard", Field::AmountMap), (2, "scopes", Field::Texts)],
+};
+
+static BUDGET: Message = Message {
+    name: "PodDisruptionBudget",
+    fields: &[
+        (1, "metadata", Field::Message(&OBJECT_META)),
+        (2, "spec", Field::Message(&BUDGET_SPEC)),
+        (3, "status", Field::Ignored),
+    ],
+};
+
+static BUDGET_SPEC: Message = Message {
+    name: "PodDisruptionBudgetSpec",
+    fields: &[
+        (1, "minAvailable", Field::Either),
+        (2, "selector", Field::Message(&LABEL_SELECTOR)),
+        (3, "maxUnavailable", Field::Either),
+        (4, "unhealthyPodEvictionPolicy", Field::Text),
+    ],
+};
+
+static LABEL_SELECTOR: Message = Message {
+    name: "LabelSelector",
+    fields: &[(1, "matchLabels", Field::TextMap), (2, "matchExpressions", Field::Messages(&REQUIREMENT))],
+};
+
+static REQUIREMENT: Message = Message {
+    name: "LabelSelectorRequirement",
+    fields: &[(1, "key", Field::Text), (2, "operator", Field::Text), (3, "values", Field::Texts)],
+};
+
+static AUTOSCALER: Message = Message {
+    name: "HorizontalPodAutoscaler",
+    fields: &[
+        (1, "metadata", Field::Message(&OBJECT_META)),
+        (2, "spec", Field::Message(&AUTOSCALER_SPEC)),
+        (3, "status", Field::Ignored),
+    ],
+};
+
+static AUTOSCALER_SPEC: Message = Message {
+    name: "HorizontalPodAutoscalerSpec",
+    fields: &[
+        (1, "scaleTargetRef", Field::Message(&SCALE_TARGET)),
+        (2, "minReplicas", Field::Number),
+        (3, "maxReplicas", Field::Number),
+        (4, "metrics", Field::Messages(&METRIC)),
+    ],
+};
+
+static SCALE_TARGET: Message = Message {
+    name: "CrossVersionObjectReference",
+    fields: &[(1, "kind", Field::Text), (2, "name", Field::Text), (3, "apiVersion", Field::Text)],
+};
+
+static METRIC: Message = Message {
+    name: "MetricSpec",
+    fields: &[(1, "type", Field::Text), (4, "resource", Field::Message(&RESOURCE_METRIC))],
+};
+
+static RESOURCE_METRIC: Message = Message {
+    name: "ResourceMetricSource",
+    fields: &[(1, "name", Field::Text), (2, "target", Field::Message(&METRIC_TARGET))],
+};
+
+static METRIC_TARGET: Message = Message {
+    name: "MetricTarget",
+    fields: &[
+        (1, "type", Field::Text),
+        (2, "value", Field::Amount),
+        (3, "averageValue", Field::Amount),
+        (4, "averageUtilization", Field::Number),
+    ],
+};
+
+static EVICTION: Message = Message {
+    name: "Eviction",
+    fields: &[
+        (1, "metadata", Field::Message(&OBJECT_META)),
+        (2, "deleteOptions", Field::Message(&DELETE_OPTIONS)),
+    ],
+};
+
+static DELETE_OPTIONS: Message = Message {
+    name: "DeleteOptions",
+    fields: &[
+        (1, "gracePeriodSeconds", Field::Number),
+        (2, "preconditions", Field::Message(&PRECONDITIONS)),
+        (3, "orphanDependents", Field::Bool),
+        (4, "propagationPolicy", Field::Text),
+        (5, "dryRun", Field::Texts),
+    ],
+};
+
+static PRECONDITIONS: Message = Message {
+    name: "Preconditions",
+    fields: &[(1, "uid", Field::Text), (2, "resourceVersion", Field::Text)],
+};
+
+static EITHER: Message = Message {
+    name: "IntOrString",
+    fields: &[(1, "type", Field::Number), (2, "number", Field::Number), (3, "text", Field::Text)],
+};
+
+static AMOUNT: Message = Message { name: "Quantity", fields: &[(1, "text", Field::Text)] };
+
 static TYPE_META: Message =
     Message { name: "TypeMeta", fields: &[(1, "apiVersion", Field::Text), (2, "kind", Field::Text)] };
 
@@ -173,6 +298,10 @@ pub fn decode_protobuf(body: &[u8]) -> Result<Value, ProtobufError> {
         ("v1", "ConfigMap") => &CONFIG_MAP,
         ("v1", "Secret") => &SECRET,
         ("v1", "ServiceAccount") => &SERVICE_ACCOUNT,
+        ("v1", "ResourceQuota") => &QUOTA,
+        ("policy/v1", "PodDisruptionBudget") => &BUDGET,
+        ("policy/v1", "Eviction") => &EVICTION,
+        ("autoscaling/v2", "HorizontalPodAutoscaler") => &AUTOSCALER,
         _ => return Err(ProtobufError::Kind { api_version, kind }),
     };
     let mut object = read(message, raw)?;
@@ -196,6 +325,27 @@ fn read(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, ProtobufE
             (Field::Bool, Wire::Number(number)) => {
                 object.insert((*name).to_owned(), (number != 0).into());
             }
+            (Field::Number, Wire::Number(number)) => {
+                // A negative number is written as its complement.
+                object.insert((*name).to_owned(), number.cast_signed().into());
+            }
+            (Field::Either, Wire::Bytes(bytes)) => {
+                let mut read = read(&EITHER, bytes)?;
+                let is_text = read.get("type").and_then(Value::as_i64) == Some(1);
+                let value = read.remove(if is_text { "text" } else { "number" });
+                object.insert((*name).to_owned(), value.unwrap_or_else(|| 0.into()));
+            }
+            (Field::Amount, Wire::Bytes(bytes)) => {
+                object.insert((*name).to_owned(), amount(bytes)?);
+            }
+            (Field::AmountMap, Wire::Bytes(bytes)) => {
+                let (key, bytes) = entry(bytes)?;
+                let value = amount(bytes)?;
+                let map = object.entry(*name).or_insert_with(|| json!({}));
+                if let Value::Object(map) = map {
+                    map.insert(key.to_owned(), value);
+                }
+            }
             (Field::Message(message), Wire::Bytes(bytes)) => {
                 object.insert((*name).to_owned(), read(message, bytes)?.into());
             }
@@ -214,12 +364,17 @@ fn read(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, ProtobufE
                     map.insert(key.to_owned(), value.into());
                 }
             }
-            (_, Wire::Number(_)) | (Field::Bool, Wire::Bytes(_)) => {
+            (_, Wire::Number(_)) | (Field::Bool | Field::Number, Wire::Bytes(_)) => {
                 return Err(ProtobufError::Malformed("a field has the wrong wire type"));
             }
         }
     }
     Ok(object)
+}
+
+/// The text of an amount; one that was not set is zero.
+fn amount(bytes: &[u8]) -> Result<Value, ProtobufError> {
+    Ok(read(&AMOUNT, bytes)?.remove("text").unwrap_or_else(|| "0".into()))
 }
 
 fn push(object: &mut Map<String, Value>, name: &str, value: Value) {
@@ -311,7 +466,11 @@ mod tests {
     }
 
     fn body(kind: &str, raw: &[u8]) -> Vec<u8> {
-        let identity = [field(1, b"v1"), field(2, kind.as_bytes())].concat();
+        body_of("v1", kind, raw)
+    }
+
+    fn body_of(version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+        let identity = [field(1, version.as_bytes()), field(2, kind.as_bytes())].concat();
         [MAGIC, &field(1, &identity), &field(2, raw), &field(3, b""), &field(4, b"")].concat()
     }
 
@@ -339,6 +498,19 @@ mod tests {
                 "type": "Opaque", "immutable": true})
             )
         );
+    }
+
+    #[test]
+    fn amounts_numbers_and_percents_are_told_apart() {
+        let hard = field(1, &[field(1, b"pods"), field(2, &field(1, b"2"))].concat());
+        let quota = [field(1, &field(1, b"q")), field(2, &hard)].concat();
+        let read = decode_protobuf(&body("ResourceQuota", &quota)).unwrap();
+        assert_eq!(read["spec"], json!({"hard": {"pods": "2"}}));
+        let percent = field(1, &[vec![1 << 3, 1, 2 << 3, 0], field(3, b"50%")].concat());
+        let number = field(3, &[vec![1 << 3, 0, 2 << 3, 3], field(3, b"")].concat());
+        let budget = field(2, &[percent, number].concat());
+        let read = decode_protobuf(&body_of("policy/v1", "PodDisruptionBudget", &budget)).unwrap();
+        assert_eq!(read["spec"], json!({"minAvailable": "50%", "maxUnavailable": 3}));
     }
 
     #[test]

@@ -143,7 +143,12 @@ pub fn empty(group: &str, kind: &str) -> Value {
         ("", "Pod") => json!({"spec": {"containers": null}, "status": {}}),
         ("", "Service") => json!({"spec": {}, "status": {"loadBalancer": {}}}),
         ("", "PersistentVolumeClaim") => json!({"spec": {"resources": {}}, "status": {}}),
-        ("", "Namespace" | "PersistentVolume") => json!({"spec": {}, "status": {}}),
+        ("", "Namespace" | "PersistentVolume" | "ResourceQuota") => json!({"spec": {}, "status": {}}),
+        ("policy", "PodDisruptionBudget") => json!({"spec": {}, "status": {
+            "currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}}),
+        ("autoscaling", "HorizontalPodAutoscaler") => json!({
+            "spec": {"scaleTargetRef": {"kind": "", "name": ""}, "maxReplicas": 0},
+            "status": {"desiredReplicas": 0, "currentMetrics": null}}),
         ("", "Node") => {
             json!({"spec": {}, "status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": node_info()}})
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 mod pod;
+mod policy;
 mod storage;
 
 use std::net::IpAddr;
@@ -29,6 +30,9 @@ pub fn validate(group: &str, kind: &str, object: &Value) -> Vec<FieldError> {
         ("", "Node") => node(object, &mut errors),
         ("", "Endpoints") => endpoints(object, &mut errors),
         ("coordination.k8s.io", "Lease") => lease(object, &mut errors),
+        ("", "ResourceQuota") => policy::quota(object, &mut errors),
+        ("policy", "PodDisruptionBudget") => policy::budget(object, &mut errors),
+        ("autoscaling", "HorizontalPodAutoscaler") => policy::autoscaler(object, &mut errors),
         _ => {}
     }
     errors

@@ -3,11 +3,13 @@
 //! Every commit passes through [`Lifecycle::commit`], which keeps a graph of who owns whom and notes what there is to
 //! do. [`Inner::tend`] does it, one item after another, woken by commits; nothing is polled.
 
+mod budgets;
 mod collect;
 mod containers;
 mod graph;
 mod mounts;
 mod protect;
+mod quotas;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,7 +24,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{graph::Graph, mounts::Mounts};
+use self::{
+    graph::Graph,
+    mounts::{Mounts, claims_of},
+};
 use crate::{
     Change, Commit, CommitError, GroupResource, Key, ListQuery, Object, Store, cluster::Inner,
     registry::storage_protection,
@@ -51,6 +56,10 @@ enum Work {
     Definition(GroupResource),
     /// Whether a claim or a volume is still in use.
     Protect(ObjectId),
+    /// How many pods may be evicted in a namespace.
+    Budgets(Arc<str>),
+    /// How many pods there are in a namespace.
+    Quotas(Arc<str>),
 }
 
 /// The graph of owners and the list of things to do.
@@ -71,8 +80,16 @@ struct State {
     definitions: HashSet<GroupResource>,
     /// Which pods use which claims.
     mounts: Mounts,
+    /// Namespaces with disruption budgets.
+    budgets: HashSet<Arc<str>>,
+    /// Namespaces with quotas.
+    quotas: HashSet<Arc<str>>,
     /// Events by the time at which they expire.
     events: VecDeque<(Instant, Key, u64)>,
+}
+
+fn is_pods(resource: &GroupResource) -> bool {
+    resource.group.is_empty() && &*resource.resource == "pods"
 }
 
 impl State {
@@ -91,6 +108,7 @@ impl State {
     /// Takes note of a commit.
     fn observe(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
         self.observe_storage(resource, object, deleted);
+        self.observe_policies(resource, object);
         let id = ObjectId { resource: resource.clone(), key: object.key.clone() };
         // Owners that wait for this object may do so no longer: it is gone, or let go of them, or blocks them no more.
         for owner in self.graph.deleting_owners(&object.uid) {
@@ -142,14 +160,32 @@ impl State {
 
     /// Takes note of what a commit means for storage in use.
     fn observe_storage(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
-        let claims = GroupResource::new("", "persistentvolumeclaims");
-        if *resource == GroupResource::new("", "pods") && deleted {
+        if is_pods(resource) && deleted {
+            let claims = GroupResource::new("", "persistentvolumeclaims");
             for key in self.mounts.remove(&object.uid) {
                 self.push(Work::Protect(ObjectId { resource: claims.clone(), key }));
             }
         }
         if !deleted && storage_protection(resource).is_some() {
             self.push(Work::Protect(ObjectId { resource: resource.clone(), key: object.key.clone() }));
+        }
+    }
+
+    /// Takes note of what a commit means for budgets and quotas: of themselves, of pods, and of what scales these.
+    fn observe_policies(&mut self, resource: &GroupResource, object: &Object) {
+        let Some(namespace) = &object.key.namespace else { return };
+        match (&*resource.group, &*resource.resource) {
+            ("policy", "poddisruptionbudgets") => drop(self.budgets.insert(namespace.clone())),
+            ("", "resourcequotas") => drop(self.quotas.insert(namespace.clone())),
+            ("", "pods") => {}
+            ("" | "apps" | "autoscaling" | "coordination.k8s.io" | "events.k8s.io", _) => return,
+            _ => {}
+        }
+        if self.budgets.contains(namespace) {
+            self.push(Work::Budgets(namespace.clone()));
+        }
+        if resource.group.is_empty() && self.quotas.contains(namespace) {
+            self.push(Work::Quotas(namespace.clone()));
         }
     }
 
@@ -172,16 +208,14 @@ impl Lifecycle {
         deletes: bool,
     ) -> Result<Arc<Object>, CommitError> {
         let resource = commit.resource.clone();
-        let pod = match &commit.change {
-            Change::Put(draft) if resource == GroupResource::new("", "pods") => Some(draft.value.clone()),
-            _ => None,
+        let claims = match &commit.change {
+            Change::Put(draft) if is_pods(&resource) => claims_of(&draft.value),
+            _ => Vec::new(),
         };
         let object = {
             let mut state = self.state.lock();
             let object = store.commit(commit)?;
-            if let Some(pod) = &pod {
-                state.mounts.insert(&object.uid, pod);
-            }
+            state.mounts.insert(&object.uid, claims);
             state.observe(&resource, &object, deletes);
             object
         };
@@ -195,10 +229,10 @@ impl Lifecycle {
         for resource in store.resources() {
             let objects = store.list(&resource, &ListQuery::latest(None)).map(|snapshot| snapshot.objects);
             for object in objects.unwrap_or_default() {
-                if resource == GroupResource::new("", "pods")
+                if is_pods(&resource)
                     && let Ok(pod) = serde_json::from_slice(&object.body.bytes())
                 {
-                    state.mounts.insert(&object.uid, &pod);
+                    state.mounts.insert(&object.uid, claims_of(&pod));
                 }
                 state.observe(&resource, &object, false);
             }
@@ -239,6 +273,8 @@ impl Inner {
             Work::Namespace(name) => self.empty_namespace(name),
             Work::Definition(resource) => self.empty_definition(resource),
             Work::Protect(id) => self.protect(id),
+            Work::Budgets(namespace) => self.count_budgets(namespace),
+            Work::Quotas(namespace) => self.count_quotas(namespace),
         };
         if let Err(status) = result {
             // Whoever won the race committed something, and that commit queued the work again.

@@ -81,6 +81,14 @@ const TABLE: &[Entry] = &[
     core("configmaps", "ConfigMap", &["cm"]),
     Entry { selectable: &["type"], ..core("secrets", "Secret", &[]) },
     core("serviceaccounts", "ServiceAccount", &["sa"]),
+    Entry { status: true, ..core("resourcequotas", "ResourceQuota", &["quota"]) },
+    Entry { group: "policy", status: true, ..core("poddisruptionbudgets", "PodDisruptionBudget", &["pdb"]) },
+    Entry {
+        group: "autoscaling",
+        version: "v2",
+        status: true,
+        ..core("horizontalpodautoscalers", "HorizontalPodAutoscaler", &["hpa"])
+    },
     Entry { selectable: EVENT_FIELDS, ..core("events", "Event", &["ev"]) },
     Entry { group: "events.k8s.io", selectable: NEW_EVENT_FIELDS, ..core("events", "Event", &["ev"]) },
     Entry { group: "apps", ..core("controllerrevisions", "ControllerRevision", &[]) },
@@ -102,7 +110,7 @@ pub(crate) fn resources() -> Vec<Arc<Resource>> {
 fn resource(entry: &Entry) -> Resource {
     let Entry { group, version, plural, kind, .. } = *entry;
     let events = group == "events.k8s.io";
-    let all = matches!(plural, "pods" | "services");
+    let all = matches!(plural, "pods" | "services" | "horizontalpodautoscalers");
     let api_extensions = group == "apiextensions.k8s.io";
     Resource {
         group: group.into(),

@@ -7,6 +7,7 @@ mod definitions;
 mod events;
 mod namespaces;
 pub(crate) mod pods;
+pub(crate) mod policy;
 mod services;
 
 use serde_json::Value;
@@ -74,6 +75,9 @@ impl Rules {
             ("", "services") => services::RULES,
             ("", "persistentvolumeclaims") => claims::CLAIM_RULES,
             ("", "persistentvolumes") => claims::VOLUME_RULES,
+            ("", "resourcequotas") => policy::QUOTA_RULES,
+            ("policy", "poddisruptionbudgets") => policy::BUDGET_RULES,
+            ("autoscaling", "horizontalpodautoscalers") => policy::AUTOSCALER_RULES,
             ("", "configmaps") => config::CONFIGMAP_RULES,
             ("", "secrets") => config::SECRET_RULES,
             ("" | "events.k8s.io", "events") => events::RULES,

@@ -47,6 +47,10 @@ fn prepare_update(object: &mut Value, old: &Value, subresource: Option<&str>) {
         status::keep_observed(object, old);
     } else {
         keep(object, old, "status");
+        if subresource.is_none() && object["spec"].is_object() {
+            // Admission sees updates too: what it added comes back where a client left it out.
+            admission::tolerations(&mut object["spec"]);
+        }
         for field in ["priority", "preemptionPolicy"] {
             if !old["spec"][field].is_null() && object["spec"].is_object() {
                 default(&mut object["spec"], field, old["spec"][field].clone());

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{AGE, Columns, age, integer, list, map, pod, since, storage, text, text_or};
+use super::{AGE, Columns, age, integer, list, map, pod, policy, since, storage, text, text_or};
 
 /// How many endpoints a row names before it counts.
 const MAX_ENDPOINTS: usize = 3;
@@ -22,6 +22,9 @@ pub(super) fn columns(group: &str, kind: &str) -> Option<Columns> {
         ("", "PersistentVolume") => (storage::VOLUME_COLUMNS, storage::volume_row),
         ("", "PersistentVolumeClaim") => (storage::CLAIM_COLUMNS, storage::claim_row),
         ("storage.k8s.io", "StorageClass") => (storage::CLASS_COLUMNS, storage::class_row),
+        ("", "ResourceQuota") => (policy::QUOTA_COLUMNS, policy::quota_row),
+        ("policy", "PodDisruptionBudget") => (policy::BUDGET_COLUMNS, policy::budget_row),
+        ("autoscaling", "HorizontalPodAutoscaler") => (policy::AUTOSCALER_COLUMNS, policy::autoscaler_row),
         ("", "ConfigMap") => (&[NAME, ("Data", "How many entries it has.", 0), AGE_COLUMN], config_map),
         ("", "Secret") => (
             &[NAME, ("Type", "What it is used for.", 0), ("Data", "How many entries it has.", 0), AGE_COLUMN],

@@ -18,6 +18,7 @@ mod builtin;
 mod duration;
 mod jsonpath;
 mod pod;
+mod policy;
 mod storage;
 
 use jiff::Timestamp;

@@ -111,6 +111,15 @@ impl Inner {
         let name = text(&value, "/metadata/name").to_owned();
         let (problems, _) = target.problems(&value, None);
         target.check(&name, &problems)?;
+        let pods = target.resource.group.is_empty() && &*target.resource.plural == "pods";
+        let namespace = target.key.namespace.as_deref().filter(|_| pods);
+        let _turn = match namespace.map(|namespace| self.admit_to_quota(namespace, &value)) {
+            Some(Ok(turn)) => turn,
+            Some(Err(why)) => {
+                return Err(Status::forbidden(&target.resource.group_resource(), &name, &why));
+            }
+            None => None,
+        };
         let key = Key { namespace: target.key.namespace.clone(), name: name.as_str().into() };
         let named = Target { key, ..*target };
         let object = self

@@ -132,7 +132,7 @@ impl Target<'_> {
     fn problems(&self, new: &Value, old: Option<&Value>) -> (Vec<FieldError>, Vec<String>) {
         let (resource, rules) = (self.resource, self.rules());
         let mut errors = meta::validate(new, rules.name);
-        if matches!(&*resource.group, "" | "apps" | "storage.k8s.io") && !resource.custom {
+        if matches!(&*resource.group, "" | "apps" | "autoscaling" | "storage.k8s.io") && !resource.custom {
             errors.extend(meta::validate_builtin_finalizers(new));
         }
         let mut of_types = match self.subresource {

@@ -119,7 +119,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Deletes a pod on behalf of somebody who drains its node. Disruption budgets are not served, so none is in the way.
+    /// Deletes a pod on behalf of somebody who drains its node, where its disruption budget lets it go.
     pub(crate) fn evict(&self, target: &Target<'_>, eviction: &Value) -> Result<(), Status> {
         let kind = text(eviction, "/kind");
         if !matches!(kind, "" | "Eviction") {
@@ -131,6 +131,9 @@ impl Inner {
         }
         let mut options = DeleteOptions::parse(&Params::default(), eviction.get("deleteOptions"))?;
         options.dry_run |= target.options.dry_run;
+        let (object, pod) = self.live(target.resource, &target.key)?.ok_or_else(|| target.not_found())?;
+        let _turn = self.turns.lock();
+        self.eviction_refused(target.key.namespace.as_deref().unwrap_or_default(), &object, &pod)?;
         if !options.dry_run {
             self.mark_disrupted(target, &mut options)?;
         }

@@ -182,7 +182,7 @@ pub(super) fn of_federated(federated: &FederatedGameStatefulSet) -> Progress {
         })
         .collect();
     let propagated =
-        find(&status.conditions, condition::PROPAGATION).is_some_and(|condition| condition.is_true());
+        find(&status.conditions, condition::PROPAGATION).is_some_and(muster_crds::Condition::is_true);
     if behind.is_empty() && propagated {
         return Progress::Complete(format!(
             "complete: {} pods in {} clusters",

@@ -21,7 +21,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    fn of(revision: ControllerRevision) -> Self {
+    fn of(revision: &ControllerRevision) -> Self {
         let mut template =
             revision.data.as_ref().map(|data| data.0["spec"]["template"].clone()).unwrap_or_default();
         if let Some(template) = template.as_object_mut() {
@@ -56,7 +56,7 @@ pub(super) async fn of(connected: &Connected, set: &GameStatefulSet) -> Result<V
         uid.is_some()
             && owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
     };
-    let mut revisions: Vec<Stored> = list.into_iter().filter(owned).map(Stored::of).collect();
+    let mut revisions: Vec<Stored> = list.iter().filter(|revision| owned(revision)).map(Stored::of).collect();
     revisions.sort_by(|a, b| a.number.cmp(&b.number).then_with(|| a.name.cmp(&b.name)));
     Ok(revisions)
 }

@@ -33,7 +33,7 @@ const HUB_UNSEEN: [&str; 3] = [
 ];
 
 /// The same for agents.
-const AGENT_UNSEEN: [&str; 21] = [
+const AGENT_UNSEEN: [&str; 23] = [
     // Only when more revisions are kept than the history may have.
     "delete controllerrevisions",
     // Before pods that nobody owns are adopted.
@@ -48,6 +48,9 @@ const AGENT_UNSEEN: [&str; 21] = [
     "get controllerrevisions",
     // Sets of the job have no claims, and an event is counted up only where it repeats.
     "create persistentvolumeclaims",
+    "patch persistentvolumeclaims",
+    // Nor do their resources change.
+    "patch pods/resize",
     "patch events",
     // Hooks are asked only where something answers them.
     "get hookruns",

@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use muster_agent::definitions;
 use muster_crds::{FederatedGameStatefulSet, GameStatefulSet};
 use serde_json::{Value, json};
 
@@ -184,6 +187,41 @@ async fn a_federated_object_is_paused_and_resumed_and_says_where_its_history_is(
     games.patch("gamecenter", &PatchParams::default(), &Patch::Merge(&without)).await.unwrap();
     let (code, _, err) = run(&["undo", target]).await;
     assert!(code == 1 && err.contains("--from"), "{err}");
+    // A member's history, as its controller leaves it.
+    let member = world.sandbox.client(SHANGHAI, "test").unwrap();
+    definitions::install(&member, &definitions::own()).await.unwrap();
+    let mut set = set("InplaceUpdate", &json!([]));
+    set.metadata.name = Some("gamecenter".into());
+    set.metadata.namespace = Some("center-system".into());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": "center-system"}})).unwrap();
+    Api::<Namespace>::all(member.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let sets: Api<GameStatefulSet> = Api::namespaced(member.clone(), "center-system");
+    let uid = sets.create(&PostParams::default(), &set).await.unwrap().metadata.uid;
+    let revisions: Api<ControllerRevision> = Api::namespaced(member, "center-system");
+    for (number, image) in [(1, "game:0"), (2, "game:1")] {
+        let revision = json!({
+            "metadata": {
+                "name": format!("gamecenter-{number}"),
+                "ownerReferences": [{
+                    "apiVersion": "tkex.tencent.com/v1alpha1", "kind": "GameStatefulSet", "name": "gamecenter",
+                    "uid": uid, "controller": true,
+                }],
+            },
+            "revision": number,
+            "data": {"spec": {"template": {"$patch": "replace", "spec": {"containers": [{"name": "main", "image": image}]}}}},
+        });
+        let revision = serde_json::from_value(revision).unwrap();
+        revisions.create(&PostParams::default(), &revision).await.unwrap();
+    }
+    let (code, out, err) = run(&["undo", target, "--from", SHANGHAI]).await;
+    assert!(code == 0 && out.contains("rolled back to revision 1 (gamecenter-1)"), "{out} {err}");
+    let template = games.get("gamecenter").await.unwrap().spec.template;
+    let expected = json!({"spec": {"containers": [{"name": "main", "image": "game:0"}]}});
+    assert_eq!(template["spec"]["template"], expected);
+    assert_eq!(template["spec"]["replicas"], 200);
+    let (code, out, _) = run(&["undo", target, "--from", SHANGHAI]).await;
+    assert!(code == 0 && out.contains("skipped rollback"), "{out}");
+
     let (code, _, err) = run(&["restart", target]).await;
     assert!(code == 1 && err.contains("InplaceUpdate keeps pods"), "{err}");
     let (code, out, _) = run(&["status", target, "--watch=false"]).await;

@@ -118,7 +118,7 @@ impl<'a> Planner<'a> {
             return;
         }
         if !pod.is_ready() {
-            let reason = match self.lost_node(pod) {
+            let reason = match self.lost_node(pod).filter(|lost| lost.is_certain) {
                 Some(lost) => Reason::new(Code::NodeLost, lost.message),
                 None => not_ready(pod),
             };
@@ -175,7 +175,12 @@ impl<'a> Planner<'a> {
             self.wait_for(None, Reason::new(Code::OrdinalsChosen, message), until);
             return !self.spec.ordered;
         }
-        let slots = family.slots.iter().filter_map(|slot| slot.pod);
+        if family.condemned.is_empty() {
+            return true;
+        }
+        // One that has an update before it is not waited for: the update comes after this, and may be what makes it ready.
+        let settled = |slot: &&Slot<'a>| slot.pod.is_some_and(|pod| self.wanted(slot.ordinal, pod).is_none());
+        let slots = family.slots.iter().filter(settled).filter_map(|slot| slot.pod);
         let all = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));
         let first_unhealthy = all.filter(|pod| !self.is_available(pod)).min_by_key(|pod| pod.own_ordinal());
         let first_unhealthy = first_unhealthy.map(|pod| &pod.name);
@@ -232,7 +237,7 @@ struct LostNode {
 }
 
 /// Why a pod that is not being updated is not ready.
-fn not_ready(pod: &Pod) -> Reason {
+pub(crate) fn not_ready(pod: &Pod) -> Reason {
     if let Some(message) = &pod.unschedulable {
         return Reason::new(Code::Unschedulable, format!("no node takes it: {message}"));
     }

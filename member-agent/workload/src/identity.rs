@@ -29,6 +29,20 @@ pub fn parent(pod: &str) -> Option<(&str, u32)> {
     Some((set, ordinal(set, pod)?))
 }
 
+/// What stands between the name of a set and the hash in the name of a pod that pulls an image. The letter at its end keeps
+/// the hash from being read as an ordinal.
+pub const PULLER: &str = "-pull-x";
+
+/// The set that a pod's name speaks of: it is one of its pods, or pulls an image for it.
+pub fn set_of(pod: &str) -> Option<&str> {
+    if let Some((set, _)) = parent(pod) {
+        return Some(set);
+    }
+    let (set, hash) = pod.rsplit_once(PULLER)?;
+    let spelled = !hash.is_empty() && hash.bytes().all(|letter| letter.is_ascii_alphanumeric());
+    (spelled && !set.is_empty()).then_some(set)
+}
+
 /// Name of the claim for a claim template and an ordinal.
 pub fn claim_name(claim: &str, set: &str, ordinal: u32) -> String {
     format!("{claim}-{set}-{ordinal}")
@@ -186,4 +200,19 @@ fn add_gate(spec: &mut Map<String, Value>) {
         gates.push(json!({"conditionType": INPLACE_UPDATE_READY}));
     }
     spec.insert("readinessGates".into(), Value::Array(gates));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_name_tells_its_set() {
+        assert_eq!(set_of("game-7"), Some("game"));
+        assert_eq!(set_of("game-pull-7"), Some("game-pull"));
+        assert_eq!(set_of("game-pull-x5b9"), Some("game"));
+        assert_eq!(set_of("game-pull-x1-0"), Some("game-pull-x1"));
+        assert_eq!(set_of("game-other"), None);
+        assert_eq!(set_of("game-pull-x"), None);
+    }
 }

@@ -7,6 +7,12 @@
 //! 2. images, revision label and the annotation `inplace-update-state` change in one patch;
 //! 3. the gate is opened once the new containers run and are ready.
 //!
+//! Where only helpers restart the gate stays open: the patch says so in the annotation (`inTraffic`), and a second patch
+//! takes the word back when they run. Where the policy puts the containers of a pod in an order, each has a patch of its
+//! own, and the annotation names those still to come (`nextContainers`): native sidecars in the order of the template,
+//! then containers in the order of the template. Sizes change before images do, by a write of their own; whether they
+//! have is seen by the pod's spec and status, and nothing is recorded.
+//!
 //! The names and shapes of condition and annotations are those of the bk-bcs operator, whose updates can be taken over
 //! half-way. What is ours beyond them: the closed gate's message numbers the closing and the annotation repeats the
 //! number, so that the record of an earlier update is never taken for the one under way.
@@ -40,6 +46,12 @@ pub struct InPlaceState {
     /// Number of the closing of the gate this belongs to; none from the bk-bcs operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<String>,
+    /// Containers whose images change after these, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_containers: Vec<String>,
+    /// Whether only helpers restart, and the pod stays in traffic.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_traffic: bool,
 }
 
 /// The container that ran before a change of its image.
@@ -77,6 +89,8 @@ pub enum Stage<'a> {
     },
     /// The images were changed; the new containers are not proven to run.
     Patched(&'a InPlaceState),
+    /// Images of helpers were changed; the pod stays in traffic, and they are not known to run.
+    Helped(&'a InPlaceState),
 }
 
 /// How an update that changed images is doing.
@@ -97,6 +111,10 @@ impl Pod {
             self.revision.as_ref().is_some_and(|name| *name == state.revision.as_str())
         };
         let state = self.state.as_deref().filter(current).filter(|_| self.grace_note.is_none());
+        let helped = state.filter(|state| state.in_traffic && !matches!(self.gate, Gate::Closed { .. }));
+        if let Some(state) = helped {
+            return Stage::Helped(state);
+        }
         match &self.gate {
             Gate::Open | Gate::Unset => Stage::Idle,
             Gate::Closed { since, closing } => state
@@ -104,14 +122,22 @@ impl Pod {
                 .map_or(Stage::Closed { since: *since }, Stage::Patched),
             // Without a gate nothing says that an update is complete but the containers themselves.
             Gate::None => state
-                .filter(|state| progress(self, state, Timestamp::MAX) != Progress::Done)
+                .filter(|state| {
+                    !state.next_containers.is_empty()
+                        || progress(self, state, Timestamp::MAX) != Progress::Done
+                })
                 .map_or(Stage::Idle, Stage::Patched),
         }
     }
 
-    /// Whether it serves: ready, here to stay, and not being updated.
+    /// Whether it serves: ready, here to stay, and not out of traffic for an update.
     pub fn is_available(&self) -> bool {
-        self.is_ready() && self.stage() == Stage::Idle
+        self.is_ready() && matches!(self.stage(), Stage::Idle | Stage::Helped(_))
+    }
+
+    /// Whether the kubelet has not seen the newest spec, where it says what it has seen.
+    pub fn is_behind(&self) -> bool {
+        self.generation.zip(self.observed_generation).is_some_and(|(wanted, observed)| observed < wanted)
     }
 }
 
@@ -133,6 +159,11 @@ const CLOSING: &str = "an update in place began at version ";
 /// status; so the proof is another container than the recorded one, together with another image or the wanted name.
 /// Where neither shows, it has to outlive the time in which a container of the old image could still be seen.
 pub fn progress(pod: &Pod, state: &InPlaceState, now: Timestamp) -> Progress {
+    progress_to(pod, state, now, true)
+}
+
+/// Whether the containers that were changed run their new images, and where `ready` is asked, are ready.
+pub(crate) fn progress_to(pod: &Pod, state: &InPlaceState, now: Timestamp, ready: bool) -> Progress {
     let behind = match (state.generation, pod.observed_generation) {
         (Some(wanted), Some(observed)) => observed < wanted,
         _ => false,
@@ -146,6 +177,10 @@ pub fn progress(pod: &Pod, state: &InPlaceState, now: Timestamp) -> Progress {
             Progress::Waiting(Reason::new(Code::KubeletBehind, "the node has not seen the new image yet"))
         } else {
             container_progress(pod, container, before, state, now)
+        };
+        let one = match one {
+            Progress::Waiting(reason) if !ready && reason.code == Code::ContainerNotReady => Progress::Done,
+            one => one,
         };
         slowest = slower(slowest, one);
     }

@@ -13,6 +13,10 @@
 //! | [`revision`], [`template`], [`change`] | the history of templates, their meaning, and what lies between two of them |
 //! | [`inplace`] | an update of a running pod |
 //! | `hooks` | what is asked before a pod is touched, and after |
+//! | [`size`], `resize` | CPU and memory of containers, and their change in a running pod |
+//! | `prove` | images are pulled before anything is stopped for them |
+//! | `rollout`, `patch` | which pods are updated next, and what is written to them |
+//! | `deadline` | updates that take too long |
 //! | `canary` | an update that goes by steps |
 //! | `scale`, `claims` | which ordinals the set has, and what becomes of their storage |
 //! | [`plan`](mod@plan) | the steps and waits |
@@ -23,20 +27,25 @@ pub mod blocked;
 mod canary;
 pub mod change;
 mod claims;
+mod deadline;
 pub mod family;
 mod fill;
 mod hooks;
 pub mod identity;
 pub mod inplace;
+mod patch;
 pub mod plan;
 mod planner;
 pub mod pod;
+mod prove;
 pub mod reason;
+mod resize;
 pub mod revision;
 mod rollout;
 mod scale;
 pub mod selector;
 mod siblings;
+pub mod size;
 pub mod snapshot;
 pub mod spec;
 mod status;

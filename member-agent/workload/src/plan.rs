@@ -10,11 +10,13 @@ use muster_crds::tkex::GameStatefulSetStatus;
 use serde_json::Value;
 
 use crate::canary;
+use crate::deadline::{self, Deadlines};
 use crate::family::Family;
 use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::planner::Planner;
 use crate::pod::Pod;
+use crate::prove::Proofs;
 use crate::reason::Reason;
 use crate::revision::{History, Recorded};
 use crate::snapshot::{Refusal, SetId, Snapshot};
@@ -291,10 +293,15 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
     };
     let canary = canary::advance(&id, snapshot, &spec, &recorded, &family, &history, now);
     if !deleting {
-        scale::surge(&mut family, &spec, &history, canary.partition, now);
+        let hooks = Hooks::of(snapshot);
+        let told = |pod: &Pod| hooks.committed(pod).is_some();
+        scale::surge(&mut family, &spec, &history, canary.partition, &told, now);
         family.filling = scale::filling(&family, &spec, set.status.as_ref(), now);
     }
     let mut planner = Planner::new(&id, &spec, &family, &history, &mold, snapshot, now);
+    let failed = set.status.as_ref().and_then(|status| status.failed_update.as_ref());
+    planner.deadlines = Deadlines::of(&spec, &family, &history, failed, now);
+    planner.proofs = Proofs::of(&id, snapshot, now);
     if deleting {
         planner.retain_all_claims();
         planner.drain();
@@ -302,12 +309,15 @@ pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Result<Plan, PlanError> {
         planner.follow(&canary);
         planner.run();
     }
+    let failed = planner.deadlines.failed.take();
     let (steps, mut waits) = planner.finish();
     waits.extend(refused(&snapshot.refusals, &steps));
     let mut status = status::status(set, &spec, &family, &history, &steps, &waits, now);
+    status.failed_update = failed;
     canary.write(&mut status);
     Hooks::of(snapshot).write(&mut status, family.members());
-    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck);
+    let stuck_at = deadline::watch_progress(&spec, set.status.as_ref(), &mut status, &waits, now);
+    let times = waits.iter().filter_map(|wait| wait.until).chain(canary.recheck).chain(stuck_at);
     let recheck_after = times.min().map(|until| {
         let wait = until.duration_since(now);
         Duration::try_from(wait).unwrap_or_default()

@@ -10,12 +10,15 @@ use muster_crds::names::{ObjectName, RevisionName};
 
 use crate::canary::Canary;
 use crate::change::{Change, classify};
+use crate::deadline::{Consequence, Deadlines};
 use crate::family::Family;
 use crate::hooks::Hooks;
 use crate::identity::Mold;
 use crate::plan::{Action, MAX_STEPS, Step, Wait};
 use crate::pod::Pod;
+use crate::prove::Proofs;
 use crate::reason::{Code, Reason};
+use crate::resize::Sizes;
 use crate::revision::{History, Revision};
 use crate::snapshot::{Claim, Node, SetId, Snapshot};
 use crate::spec::{NO_HOT_PATCH, Scope, Spec, Strategy};
@@ -30,6 +33,12 @@ pub(crate) struct Planner<'a> {
     /// So many of the first ordinals keep the revision that pods come from.
     pub(crate) partition: u32,
     pub(crate) hooks: Hooks<'a>,
+    /// Pods whose update takes too long.
+    pub(crate) deadlines: Deadlines,
+    /// What is known of images on nodes.
+    pub(crate) proofs: Proofs<'a>,
+    /// Sizes of the containers of revisions that were looked at.
+    pub(crate) sizes: BTreeMap<RevisionName, Sizes>,
     pub(crate) mold: &'a Mold<'a>,
     pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
     pub(crate) nodes: &'a BTreeMap<String, Node>,
@@ -61,6 +70,9 @@ impl<'a> Planner<'a> {
             now,
             partition: spec.partition,
             hooks: Hooks::of(snapshot),
+            deadlines: Deadlines::default(),
+            proofs: Proofs::default(),
+            sizes: BTreeMap::new(),
             mold,
             claims: &snapshot.claims,
             nodes: &snapshot.nodes,
@@ -96,6 +108,9 @@ impl<'a> Planner<'a> {
             };
             self.wait(None, Code::UpdateRefused, message);
         }
+        if let Some(reason) = self.deadlines.reason() {
+            self.wait_for(None, reason, None);
+        }
         self.steps.extend(self.history.steps.iter().cloned());
         self.keep_finalizer();
         for step in &self.family.steps {
@@ -116,6 +131,10 @@ impl<'a> Planner<'a> {
 
     /// Steps and waits, complete.
     pub(crate) fn finish(mut self) -> (Vec<Step>, Vec<Wait>) {
+        for wait in &mut self.waits {
+            let due = wait.pod.as_ref().and_then(|pod| self.deadlines.due.get(pod)).copied();
+            wait.until = wait.until.into_iter().chain(due).min();
+        }
         if self.left_over > 0 {
             let reason = Reason::new(Code::MoreToDo, format!("{} more steps follow these", self.left_over));
             self.waits.push(Wait { pod: None, reason, until: Some(self.now) });
@@ -202,7 +221,14 @@ impl<'a> Planner<'a> {
         if !updates || self.spec.holds(Scope::Updates) {
             return None;
         }
-        let kept = self.is_below_partition(ordinal);
+        let at_update = self.history.update.is_some_and(|update| pod.is_at(&update.name));
+        let kept = self.is_below_partition(ordinal)
+            || match self.deadlines.consequence {
+                Consequence::None => false,
+                Consequence::Hold => !at_update,
+                Consequence::GoBack => !at_update || self.deadlines.failed_in(pod),
+                Consequence::AllGoBack => true,
+            };
         let wanted = if kept { self.history.current } else { self.history.update };
         wanted.filter(|revision| !pod.is_at(&revision.name))
     }
@@ -213,12 +239,14 @@ impl<'a> Planner<'a> {
         if self.spec.strategy == Some(Strategy::OnDelete) || current.name == update.name {
             return update;
         }
-        if self.is_below_partition(ordinal) {
+        let fails = matches!(self.deadlines.consequence, Consequence::GoBack | Consequence::AllGoBack);
+        if self.is_below_partition(ordinal) || fails {
             return current;
         }
         // While updates stand still, a pod below those that were updated comes back as it was. Otherwise it comes back
         // updated, also where an order is kept: going back first would cost its players a second restart.
-        if self.spec.paused || self.spec.holds(Scope::Updates) {
+        let held = self.deadlines.consequence == Consequence::Hold;
+        if self.spec.paused || self.spec.holds(Scope::Updates) || held {
             let slots = self.family.slots.iter().filter_map(|slot| slot.pod);
             let not_updated = slots.filter(|pod| !pod.deleting && pod.is_at(&current.name)).count();
             if self.family.rank(ordinal) < not_updated {

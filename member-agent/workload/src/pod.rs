@@ -9,6 +9,7 @@ use muster_crds::names::{NameError, ObjectName, RevisionName, Uid};
 
 use crate::identity;
 use crate::inplace::{GraceNote, InPlaceState};
+use crate::size::Size;
 use muster_crds::keys::condition::INPLACE_UPDATE_READY;
 use muster_crds::keys::workload as keys;
 
@@ -37,6 +38,8 @@ pub struct Pod {
     pub host_ip: Option<String>,
     /// Why its hooks are not asked, as its annotation says.
     pub break_glass: Option<Box<str>>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
     /// Its volumes that are claims: names of volume and claim.
     pub claims: Vec<(String, String)>,
     /// What its deletion costs, as its annotation says; 0 without.
@@ -57,6 +60,12 @@ pub struct Pod {
     pub unschedulable: Option<String>,
     /// Since when its condition Ready is True; none when it is not.
     pub ready: Option<Since>,
+    /// Since when its condition Ready is False, where the API says so.
+    pub not_ready_since: Option<Timestamp>,
+    /// What the kubelet says of a change of its size under way.
+    pub resize: Option<Box<ResizeNews>>,
+    /// Its tolerations, without those that admission gives every pod.
+    pub tolerations: Vec<core::Toleration>,
     /// Its readiness gate for updates in place.
     pub gate: Gate,
     /// What was recorded when its images were last changed.
@@ -117,6 +126,26 @@ pub enum Phase {
     Unknown,
 }
 
+/// What the kubelet says of a change of a pod's size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResizeNews {
+    /// How it stands.
+    pub state: ResizeState,
+    /// In words.
+    pub message: String,
+}
+
+/// How a change of a pod's size stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeState {
+    /// The node makes it real.
+    InProgress,
+    /// The node has no room now.
+    Deferred,
+    /// The node will never have room.
+    Infeasible,
+}
+
 /// Since when something holds, where the API says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since(pub Option<Timestamp>);
@@ -150,6 +179,10 @@ pub struct Container {
     pub sidecar: bool,
     /// Whether the image is pulled at every start.
     pub pull_always: bool,
+    /// Its size by its spec.
+    pub size: Size,
+    /// Whether the kubelet has made that size real, as far as it says.
+    pub sized: bool,
     /// What the kubelet last said.
     pub status: Option<ContainerStatus>,
 }
@@ -204,6 +237,7 @@ impl Pod {
             conditions.iter().find(|condition| condition.type_ == type_)
         };
         let ready = condition("Ready").filter(|ready| ready.status == "True");
+        let not_ready = condition("Ready").filter(|ready| ready.status != "True");
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
         let name = ObjectName::new(meta.name.as_deref().unwrap_or_default())?;
         let cost = annotation(keys::POD_DELETION_COST);
@@ -211,6 +245,7 @@ impl Pod {
         let labels = meta.labels.clone().unwrap_or_default();
         Ok(Self {
             revision: labels.get(keys::REVISION).and_then(|label| RevisionName::new(label).ok()),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
             identified: parent
                 .is_some_and(|(_, ordinal)| identity::is_identified(name.as_str(), ordinal, &labels)),
             node: spec.and_then(|spec| spec.node_name.clone()).filter(|node| !node.is_empty()),
@@ -240,6 +275,9 @@ impl Pod {
             phase: phase(status.and_then(|status| status.phase.as_deref())),
             unschedulable: unscheduled.map(|scheduled| scheduled.message.clone().unwrap_or_default()),
             ready: ready.map(|ready| Since(ready.last_transition_time.as_ref().map(|time| time.0))),
+            not_ready_since: not_ready.and_then(|ready| Some(ready.last_transition_time.as_ref()?.0)),
+            resize: resize(condition("PodResizePending"), condition("PodResizeInProgress")).map(Box::new),
+            tolerations: tolerations(spec),
             gate: gate(spec, condition(INPLACE_UPDATE_READY))
                 .remembering(known.map(|before| &before.gate), seen),
             // What does not parse was not written by us and says nothing.
@@ -314,6 +352,35 @@ fn gate(spec: Option<&core::PodSpec>, condition: Option<&core::PodCondition>) ->
     }
 }
 
+/// What a kubelet says of a change of size: pending comes first, since it says why.
+fn resize(
+    pending: Option<&core::PodCondition>,
+    in_progress: Option<&core::PodCondition>,
+) -> Option<ResizeNews> {
+    let holds = |condition: &&core::PodCondition| condition.status == "True";
+    let message = |condition: &core::PodCondition| condition.message.clone().unwrap_or_default();
+    if let Some(pending) = pending.filter(holds) {
+        let state = match pending.reason.as_deref() {
+            Some("Infeasible") => ResizeState::Infeasible,
+            _ => ResizeState::Deferred,
+        };
+        return Some(ResizeNews { state, message: message(pending) });
+    }
+    let in_progress = in_progress.filter(holds)?;
+    Some(ResizeNews { state: ResizeState::InProgress, message: message(in_progress) })
+}
+
+/// Tolerations without the two that the API server gives every pod, and gives back whenever they are missing.
+fn tolerations(spec: Option<&core::PodSpec>) -> Vec<core::Toleration> {
+    const GIVEN: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+    let all = spec.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default().iter();
+    let given = |toleration: &&core::Toleration| {
+        toleration.toleration_seconds == Some(300)
+            && toleration.key.as_deref().is_some_and(|key| GIVEN.contains(&key))
+    };
+    all.filter(|toleration| !given(toleration)).cloned().collect()
+}
+
 fn claims(spec: Option<&core::PodSpec>) -> Vec<(String, String)> {
     let volumes = spec.and_then(|spec| spec.volumes.as_deref()).unwrap_or_default().iter();
     let claim = |volume: &core::Volume| {
@@ -327,15 +394,19 @@ fn containers(spec: Option<&core::PodSpec>, status: Option<&core::PodStatus>) ->
     let Some(spec) = spec else { return Vec::new() };
     let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let statuses = |list: Option<&Vec<core::ContainerStatus>>, name: &str| {
-        list?.iter().find(|status| status.name == name).map(container_status)
-    };
-    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>, sidecar| Container {
-        name: container.name.clone(),
-        sidecar,
-        image: container.image.clone().unwrap_or_default(),
-        pull_always: container.image_pull_policy.as_deref() == Some("Always"),
-        status: statuses(list, &container.name),
+    let read = |container: &core::Container, list: Option<&Vec<core::ContainerStatus>>, sidecar| {
+        let status = list.and_then(|list| list.iter().find(|status| status.name == container.name));
+        let size = Size::of(container.resources.as_ref());
+        let real = status.and_then(|status| status.resources.as_ref());
+        Container {
+            name: container.name.clone(),
+            sidecar,
+            image: container.image.clone().unwrap_or_default(),
+            pull_always: container.image_pull_policy.as_deref() == Some("Always"),
+            size,
+            sized: real.is_none_or(|real| Size::of(Some(real)).covers(&size)),
+            status: status.map(container_status),
+        }
     };
     let of_sidecars = status.and_then(|status| status.init_container_statuses.as_ref());
     let of_containers = status.and_then(|status| status.container_statuses.as_ref());

@@ -67,6 +67,8 @@ codes! {
     PullImage,
     /// A pod that pulled an image is not needed any more.
     RemovePuller,
+    /// Helpers of a pod run their new images.
+    EndHelp,
     /// A hook is asked.
     AskHook,
     /// A hook's answer is not needed any more.

@@ -188,12 +188,14 @@ fn survivors(spec: &Spec, mut pool: Vec<u32>, go: usize, members: &BTreeMap<u32,
     pool
 }
 
-/// Moves pods that are too many into the places above replicas that an update may use, and adds empty ones.
+/// Moves pods that are too many into the places above replicas that an update may use, and adds empty ones. A pod that
+/// was `told` that it goes is not used any more.
 pub(crate) fn surge(
     family: &mut Family<'_>,
     spec: &Spec,
     history: &History<'_>,
     partition: u32,
+    told: &dyn Fn(&Pod) -> bool,
     now: Timestamp,
 ) {
     let (Some(update), Some(current)) = (history.update, history.current) else { return };
@@ -207,7 +209,7 @@ pub(crate) fn surge(
     let unproven = not(&|pod| pod.is_at(&update.name) && spec.is_available(pod, now));
     let last = family.slots.last().map(|slot| slot.ordinal);
     let above = |ordinal: u32| last.is_none_or(|last| ordinal > last);
-    let reusable = |(ordinal, pod): &(u32, &Pod)| above(*ordinal) && !pod.deleting;
+    let reusable = |(ordinal, pod): &(u32, &Pod)| above(*ordinal) && !pod.deleting && !told(pod);
     // Those that exist serve until the last pod is proven; new ones only come while there is something to update.
     let existing = family.condemned.iter().filter(|condemned| reusable(condemned)).count();
     let kept = existing.min(unproven.min(spec.surge));

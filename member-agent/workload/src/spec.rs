@@ -5,6 +5,7 @@ mod read;
 mod scale;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::selector::Selector;
 use crate::template;
 use read::Reader;
 pub use scale::Retention;
+pub use update::{OnDeadline, Options, Order};
 
 /// Most pods of one set. Beyond it a mistyped number is likelier than a wish.
 pub const MAX_REPLICAS: i64 = 100_000;
@@ -70,6 +72,8 @@ pub struct Spec {
     pub grace: SignedDuration,
     /// Whether no update is to begin.
     pub paused: bool,
+    /// How a running pod is updated.
+    pub options: Options,
     /// How many revisions that no pod carries are kept; none for all.
     pub history_limit: Option<usize>,
     /// Whether new pods get the readiness gate.
@@ -151,7 +155,6 @@ impl Spec {
             surge: reader.surge(&bounds, strategy.type_.as_ref(), count, ordered),
             selector,
             meaning: template::meaning(&template),
-            template,
             labels,
             ordered,
             partition: reader.partition(bounds.partition.as_ref(), count),
@@ -159,12 +162,13 @@ impl Spec {
             budget: reader.budget(bounds.max_unavailable.as_ref(), count, ordered),
             grace: reader.grace(&strategy),
             paused: strategy.paused == Some(true),
+            options: reader.options(written, &strategy),
             history_limit: reader.history_limit(written),
             readiness_gate: written.disable_readiness_gate != Some(true),
             strategy: reader.strategy(&strategy),
+            template,
             problems: {
                 reader.hooks(written);
-                reader.not_carried_out(&strategy);
                 reader.helpers(&strategy, &written.template);
                 reader.values(written, &strategy);
                 reader.problems

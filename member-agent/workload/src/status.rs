@@ -77,6 +77,8 @@ pub(crate) fn status(
         pre_delete_hook_condition: before.pre_delete_hook_condition,
         pre_inplace_hook_condition: before.pre_inplace_hook_condition,
         post_inplace_hook_condition: before.post_inplace_hook_condition,
+        failed_update: None,
+        last_progress_time: None,
         scale_down: scale::scale_down(family, steps, waits),
         removed_ordinals: family.ordinals.removed.write(),
         filling_replicas: family.filling.map(i64::from),
@@ -140,6 +142,9 @@ fn progressing(steps: &[Step], waits: &[Wait]) -> Condition {
     }
     let message: Vec<String> = codes.values().map(|(count, first)| summary(*count, first)).collect();
     let message = shorten(message.join("; "), MAX_MESSAGE);
+    if codes.contains_key(&Code::PodDeadline) {
+        return Condition::new(condition::PROGRESSING, false, Code::PodDeadline.as_str(), message);
+    }
     let moving = codes.keys().find(|code| !resting(**code));
     match (moving, steps.first()) {
         (Some(code), _) => Condition::new(condition::PROGRESSING, true, code.as_str(), message),

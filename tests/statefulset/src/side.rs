@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::failure::{Result, seen};
+use crate::failure::{Failure, Result, seen};
 use crate::manifest::{APP, GATE, SET};
 use crate::record::{Line, Order, Record, Verb};
 
@@ -33,6 +33,9 @@ const SETTLED: Duration = Duration::from_millis(500);
 
 /// How much later than the other of two events one may be seen. Times are whole seconds in conditions, too.
 const LAG: Duration = Duration::from_millis(1200);
+
+/// How often a gate is opened where no API server answers.
+const TRIES: usize = 5;
 
 /// How long nothing happens until a set counts as being at rest.
 const REST: Duration = Duration::from_millis(1500);
@@ -490,8 +493,14 @@ async fn open_gate(pods: &Api<Pod>, pod: &Pod, held: &Mutex<BTreeSet<String>>) {
     let bad = image.is_some_and(|image| image.ends_with(":bad"));
     let name = pod.name_any();
     if !known && !bad && !held.lock().contains(&name) && pod.metadata.deletion_timestamp.is_none() {
-        // A pod that is gone meanwhile needs none, and any other refusal leaves the pod not ready, which shows.
-        drop(set_gate(pods, &name, true).await);
+        for _ in 0..TRIES {
+            match set_gate(pods, &name, true).await {
+                // Gone meanwhile is as good.
+                Ok(()) | Err(Failure::Kube(kube::Error::Api(_))) => return,
+                // Nobody answered; without its gate the pod would never be ready, and nothing more would be seen of it.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
 }
 

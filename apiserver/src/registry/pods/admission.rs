@@ -43,7 +43,8 @@ fn priority(spec: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
-fn tolerations(spec: &mut Value) {
+/// Adds what a pod does not say about nodes that are lost.
+pub(super) fn tolerations(spec: &mut Value) {
     let given = spec["tolerations"].as_array().cloned().unwrap_or_default();
     let tolerated = |taint: &str| {
         given.iter().any(|toleration| {

@@ -21,7 +21,8 @@ pub struct Object {
     pub status: FederatedStatus,
     /// Status as this hub found it. Its numbers stand for members that have not reported yet.
     pub found: FederatedStatus,
-    /// Whether our finalizer was there when this hub first saw the object: an earlier hub had to do with it.
+    /// Whether seats were recorded once: this hub saw them, or the finalizer that follows their first record was there
+    /// when it first saw the object.
     pub handled_before: bool,
     /// Whether it was once seen to be deleted with `--cascade=orphan`: that finalizer goes before the members are done.
     pub orphaned: bool,

@@ -91,9 +91,12 @@ impl Model {
                 status.plan.as_ref().map(|plan| (plan.seats.clone(), plan.basis.clone()))
             };
             let recorded_same = seats(&object.status) == seats(&input.status);
+            let finalized_same = object.head.is_finalized() == input.head.is_finalized();
+            // Should this record be gone one day, it was lost.
+            object.handled_before |= object.status.plan.is_some();
             object.head = input.head;
             object.status = input.status;
-            if !same || !recorded_same {
+            if !same || !recorded_same || !finalized_same {
                 self.plan(id, &key, now);
             }
             return;

@@ -231,7 +231,12 @@ impl Model {
             let others = object.head.finalizers.iter().filter(|one| *one != keys::finalizer::SYNC);
             return finalizers(others.cloned().collect());
         }
-        if !deleting && !object.head.is_finalized() && object.plan.is_some() {
+        // The finalizer follows the first record of seats: where it stands and they do not, they were lost.
+        if !deleting
+            && !object.head.is_finalized()
+            && object.status.plan.is_some()
+            && object.has_recorded_seats()
+        {
             let sync = keys::finalizer::SYNC.to_owned();
             return finalizers(object.head.finalizers.iter().cloned().chain([sync]).collect());
         }

@@ -15,7 +15,8 @@ use crate::canonical::canonical;
 /// What was recorded and reported about one federated object.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// `status.plan.seats`, the truth about who has how many replicas; `None` when there is none.
+    /// `status.plan.seats`, the truth about who has how many replicas; `None` when nothing is recorded, which is not the
+    /// same as a record that nobody has any.
     pub seats: Option<BTreeMap<ClusterName, u32>>,
     /// What the recorded seats were planned from; `None` when that is not known.
     pub basis: Option<Basis>,
@@ -25,8 +26,8 @@ pub struct Observed {
     pub capacity: BTreeMap<ClusterName, Capacity>,
     /// Clusters that left the placement and have not confirmed the removal (`WaitingForRemoval` in status).
     pub removing: BTreeSet<ClusterName>,
-    /// Whether an earlier hub had to do with the object. If it has no recorded seats all the same, they were lost, and
-    /// members may hold any number of them.
+    /// Whether seats were recorded once. If there are none all the same, they were lost, and members may hold any number
+    /// of them.
     pub handled_before: bool,
     /// When this hub first saw the object, or its creation where that is later known.
     pub first_seen: Timestamp,

@@ -134,8 +134,7 @@ impl<'a> Snapshot<'a> {
     /// One that has not may hold any number of them. To keep its share free is not enough: if it holds more, the
     /// others would have grown into it, and something that runs would have to go.
     fn lost_record(&self) -> Option<Reason> {
-        let recorded = self.observed.seats.as_ref().is_some_and(|seats| !seats.is_empty());
-        if recorded || !self.observed.handled_before {
+        if self.observed.seats.is_some() || !self.observed.handled_before {
             return None;
         }
         let unheard: Vec<&ClusterName> =

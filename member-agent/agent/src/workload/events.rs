@@ -108,9 +108,11 @@ fn reason(step: &Step, refused: bool) -> Option<&'static str> {
         (_, Code::ReplaceEnded) => ("RecreatingFailedPod", "FailedDelete"),
         (Action::CreatePod { .. } | Action::CreateClaims { .. }, _) => ("SuccessfulCreate", "FailedCreate"),
         (Action::DeletePod { .. } | Action::ReplacePod { .. }, _) => ("SuccessfulDelete", "FailedDelete"),
+        // The name is that of the bk-bcs operator, but for its blank, which no reason may have.
+        (Action::ForceDeletePod { .. }, _) => ("SuccessfulForceDelete", "FailedDelete"),
         (_, Code::UpdateInPlace) => ("SuccessfulUpdatePodInPlace", "FailedUpdatePodInPlace"),
         (Action::PatchPod { .. }, _) => ("SuccessfulUpdate", "FailedUpdate"),
-        (Action::PatchPodStatus { .. }, _) if refused => ("", "FailedUpdate"),
+        (Action::PatchClaim { .. } | Action::PatchPodStatus { .. }, _) if refused => ("", "FailedUpdate"),
         (Action::CreateRevision { .. }, _) if refused => ("", "FailedCreate"),
         _ => return None,
     };

@@ -209,7 +209,7 @@ fn selects_otherwise(old: &GameStatefulSet, new: &GameStatefulSet) -> bool {
 
 fn watch_pods(start: &Start<'_>, clock: Clock, world: World, queue: WorkQueue<Key>) -> Cache<SlimPod> {
     let wake = move |world: &World, pod: &Key| {
-        let Some((set, _)) = identity::parent(&pod.name) else { return };
+        let Some(set) = identity::set_of(&pod.name) else { return };
         let set = Key::new(pod.namespace.clone(), set);
         if world.look(|state| state.sets.get(&set).is_some()) {
             queue.add_after(set, GATHER_PODS);
@@ -334,7 +334,7 @@ pub(super) fn bare(meta: ObjectMeta) -> ObjectMeta {
 }
 
 fn slim_pod(pod: &CorePod) -> Option<Pod> {
-    identity::parent(pod.metadata.name.as_deref()?)?;
+    identity::set_of(pod.metadata.name.as_deref()?)?;
     // When it was seen is filled in by who sees it.
     Pod::read(pod, Timestamp::MIN, None).ok()
 }

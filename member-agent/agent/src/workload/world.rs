@@ -35,9 +35,10 @@ pub(super) struct Shelf<V> {
     unseen: BTreeSet<Key>,
     /// Uids of objects that we know to be gone before the watch does.
     gone: HashSet<String>,
-    /// Uids of objects that are gone.
+    /// Uids of objects that our writes found gone.
     ended: Recent,
-    /// Uids of objects that only our writes told of when the watch started afresh: they may be gone.
+    /// Uids of objects that a write may still tell of and that are probably gone: the watch said so, or it started afresh
+    /// without them. Those that the watch shows again are there: a list may have shown what was.
     doubtful: Recent,
 }
 
@@ -92,6 +93,9 @@ impl<V: Stored> Shelf<V> {
             return;
         }
         self.unseen.remove(key);
+        if self.objects.get(key).is_none_or(|held| held.uid() != object.uid()) {
+            self.doubtful.remove(object.uid());
+        }
         if self.objects.get(key).is_none_or(|held| !is_newer(held.as_ref(), &object)) {
             self.objects.insert(key.clone(), Arc::new(object));
         }
@@ -99,8 +103,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes the watch's word that an object is gone. One of the same name that was made since stays.
     pub(super) fn saw_gone(&mut self, key: &Key, uid: &str) {
-        self.gone.remove(uid);
-        self.ended.push(uid.to_owned());
+        let proven = self.gone.remove(uid);
+        let ended = if proven { &mut self.ended } else { &mut self.doubtful };
+        ended.push(uid.to_owned());
         self.drop_held(key, uid);
     }
 
@@ -130,7 +135,9 @@ impl<V: Stored> Shelf<V> {
 
     /// Takes a write's word that an object is gone.
     pub(super) fn found_gone(&mut self, key: &Key, uid: &str) {
-        if !self.ended.contains(uid) {
+        if self.doubtful.contains(uid) {
+            self.ended.push(uid.to_owned());
+        } else if !self.ended.contains(uid) {
             self.gone.insert(uid.to_owned());
         }
         self.drop_held(key, uid);
@@ -454,6 +461,18 @@ mod tests {
         shelf.wrote(&key(), claim("b", 6));
         assert_eq!(held(&shelf), None);
         assert!(shelf.gone.is_empty());
+    }
+
+    #[test]
+    fn what_a_stale_list_left_out_comes_back_through_the_watch() {
+        let mut shelf = Shelf::default();
+        shelf.saw(&key(), claim("a", 1));
+        shelf.saw_gone(&key(), "a");
+        shelf.synced();
+        shelf.saw(&key(), claim("a", 1));
+        assert_eq!(held(&shelf), Some(is("a", 1)));
+        shelf.wrote(&key(), claim("a", 2));
+        assert_eq!(held(&shelf), Some(is("a", 2)));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 /// How long a kubelet takes for a step.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The node whose kubelet does nothing.
+const LOST: &str = "lost";
+
 pub(crate) fn start(client: Client, clock: Clock, tasks: &Tasks) {
     let changed: Arc<Mutex<BTreeSet<Key>>> = Arc::default();
     let seen = Arc::clone(&changed);
@@ -37,6 +40,9 @@ pub(crate) fn start(client: Client, clock: Clock, tasks: &Tasks) {
 }
 
 async fn tend(client: &Client, clock: &Clock, pod: &Pod, next_id: &mut u64) {
+    if pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(LOST) {
+        return;
+    }
     let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
     if pod.metadata.deletion_timestamp.is_some() {
         let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
@@ -104,6 +110,8 @@ fn next_status(pod: &Pod, status: &Value, clock: &Clock, next_id: &mut u64) -> V
     let gates = spec.readiness_gates.iter().flatten().all(|gate| is_true(&gate.condition_type));
     let ready = gates && containers.iter().all(|container| container["ready"] == true);
     next["phase"] = json!("Running");
+    next["podIP"] = json!("10.1.0.1");
+    next["hostIP"] = json!("10.0.0.1");
     next["containerStatuses"] = json!(containers);
     if ready != is_true("Ready") {
         let status = if ready { "True" } else { "False" };

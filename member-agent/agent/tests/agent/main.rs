@@ -5,12 +5,15 @@
 mod chaos;
 mod definitions;
 mod faults;
+mod hooks;
 mod kubelet;
 mod link;
 mod mirror;
 mod original;
 mod ownership;
 mod reasons;
+mod revisions;
+mod storage;
 mod view;
 mod workload;
 mod world;

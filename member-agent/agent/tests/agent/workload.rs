@@ -16,6 +16,7 @@ use muster_apiserver::{Cluster, ClusterConfig};
 use muster_crds::GameStatefulSet;
 use muster_runtime::watch::{Change, Watch};
 use muster_runtime::{Clock, Tasks, client};
+use muster_workload::Hooks;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -38,6 +39,8 @@ pub(crate) struct Member {
     faults: Option<Faults>,
     /// The same, of a test's own.
     pub(crate) layer: Option<fn(Router) -> Router>,
+    /// Whether hooks are asked.
+    pub(crate) hooks: Hooks,
 }
 
 impl Member {
@@ -54,7 +57,16 @@ impl Member {
         let kubelet = client::in_process(cluster.router(), "kubelet/test").unwrap();
         kubelet::start(kubelet, clock.clone(), &tasks);
         let controller = tasks.child();
-        let mut member = Self { cluster, user, clock, tasks, controller, faults: None, layer: None };
+        let mut member = Self {
+            cluster,
+            user,
+            clock,
+            tasks,
+            controller,
+            faults: None,
+            layer: None,
+            hooks: Hooks::NotEnforced,
+        };
         member.start_controller();
         member
     }
@@ -65,7 +77,7 @@ impl Member {
         let router = self.faults.as_ref().map_or(router.clone(), |faults| faults.between(router));
         let router = self.layer.map_or(router.clone(), |layer| layer(router));
         let agent = client::in_process(router, AGENT).unwrap();
-        let config = WorkloadConfig::new(agent, self.clock.clone());
+        let config = WorkloadConfig { hooks: self.hooks, ..WorkloadConfig::new(agent, self.clock.clone()) };
         WorkloadController::start(config, &self.controller);
     }
 
@@ -82,7 +94,7 @@ impl Member {
         self.sets().patch("game", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
-    async fn pods(&self) -> BTreeMap<u32, Pod> {
+    pub(crate) async fn pods(&self) -> BTreeMap<u32, Pod> {
         let pods =
             Api::<Pod>::namespaced(self.user.clone(), NAMESPACE).list(&ListParams::default()).await.unwrap();
         let ordinal = |pod: &Pod| pod.name_any().rsplit_once('-').unwrap().1.parse().unwrap();

@@ -23,6 +23,8 @@ mod drain;
 mod tidy;
 mod update;
 
+pub(crate) use update::Room;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -211,7 +213,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// The deletion that the game was told of and that cannot be taken back.
-    fn committed(&self, pod: &Pod) -> Option<&'a HookRun> {
+    pub(crate) fn committed(&self, pod: &Pod) -> Option<&'a HookRun> {
         self.strategy(Point::PreDelete)?;
         let uid = pod.uid.as_str();
         let of_pod = self.latest.range((uid, Point::PreDelete, "")..(uid, Point::PreInPlace, ""));

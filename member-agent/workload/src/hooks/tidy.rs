@@ -68,7 +68,7 @@ impl Planner<'_> {
         }
         if point == Point::PostInPlace {
             return pod.revision.as_ref().is_some_and(|held| *held == *revision)
-                && matches!(pod.stage(), Stage::Patched(_));
+                && matches!(pod.stage(), Stage::Patched(_) | Stage::Helped(_));
         }
         let condemned = || {
             self.hooks.meta.deletion_timestamp.is_some()

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use muster_crds::IntOrPercent;
 use muster_crds::int_or_percent::Rounding;
-use muster_crds::tkex::{
-    GameStatefulSetSpec, InPlacePolicy, PodManagementPolicy, UpdateStrategy, UpdateStrategyType,
-};
+use muster_crds::tkex::{GameStatefulSetSpec, PodManagementPolicy, UpdateStrategy, UpdateStrategyType};
 use serde_json::Value;
 
 use super::{HASH_BYTES, LABEL_BYTES, MAX_REPLICAS, Problem, Scope, Strategy, labels_of};
@@ -240,17 +238,6 @@ impl Reader {
             let message =
                 "is not asked about pods without the readiness gate, which nothing keeps out of traffic";
             self.problem(Scope::Nothing, "spec.postInplaceUpdateStrategy.hook", message);
-        }
-    }
-
-    /// Fields that this controller stores and does not carry out.
-    pub(super) fn not_carried_out(&mut self, strategy: &UpdateStrategy) {
-        let in_place = strategy.in_place_update_strategy.as_ref();
-        let policy = in_place.and_then(|in_place| in_place.policy.as_ref());
-        if policy.is_some_and(|policy| *policy != InPlacePolicy::DisOrdered) {
-            let message =
-                "only DisOrdered is carried out yet; all images of a pod change at once, in any order";
-            self.problem(Scope::Nothing, "spec.updateStrategy.inPlaceUpdateStrategy.policy", message);
         }
     }
 }

@@ -69,6 +69,22 @@ fn ordered_ready_scales_down_from_the_top_one_at_a_time() {
 }
 
 #[test]
+fn ordered_ready_takes_away_a_broken_pod_although_an_earlier_one_waits_for_its_update() {
+    let mut world = ordered(3);
+    world.converge();
+    world.set_image("game:broken");
+    world.converge();
+    world.delete("game-0");
+    world.converge();
+    // Both the last and the first are broken, and the next revision is good.
+    world.set_image("game:2");
+    world.edit(|spec| spec["replicas"] = json!(2));
+    world.converge();
+    assert_eq!(world.ordinals(), [0, 1]);
+    assert_eq!(world.images(), ["game:2"; 2]);
+}
+
+#[test]
 fn ordered_ready_takes_away_pods_that_ended_although_earlier_ones_are_down() {
     let mut world = ordered(3);
     world.converge();
@@ -229,23 +245,6 @@ fn progressing(plan: &Plan) -> String {
     let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "Progressing").unwrap();
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     format!("{} {} {}", condition.status, text(&condition.reason), text(&condition.message))
-}
-
-#[test]
-fn a_policy_of_containers_is_named_as_not_carried_out() {
-    let mut world = World::new(
-        1,
-        "Parallel",
-        &json!({"type": "InplaceUpdate", "inPlaceUpdateStrategy": {"policy": "OrderedReady"}}),
-    );
-    let plan = world.converge();
-    let condition = plan.status.conditions.iter().find(|condition| condition.type_ == "InvalidSpec").unwrap();
-    assert_eq!(condition.reason.as_deref(), Some("FieldIgnored"));
-    let message = condition.message.as_deref().unwrap();
-    assert!(message.starts_with("spec.updateStrategy.inPlaceUpdateStrategy.policy: "), "{message}");
-    world.edit(|spec| spec["updateStrategy"]["inPlaceUpdateStrategy"]["policy"] = json!("DisOrdered"));
-    let plan = world.converge();
-    assert!(plan.status.conditions.iter().all(|condition| condition.type_ != "InvalidSpec"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::cluster::{merge_json, read_claim};
+use super::kubelets::Nodes;
 use crate::{Action, Code, Node, Plan, Pod, Refusal, Revision, Snapshot, Step, plan};
 
 /// A set, its pods and what carries them.
@@ -22,7 +23,9 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     /// Writes so far, as verb, object and reason.
     pub(super) writes: Vec<String>,
-    /// Nodes; where there are none, pods are on no node.
+    /// What pods run on.
+    pub(super) machines: Nodes,
+    /// Nodes as the API has them; where there are none, it knows of no node.
     pub(super) nodes: BTreeMap<String, Node>,
     /// Other sets of the namespace.
     pub(super) siblings: Vec<Value>,
@@ -61,6 +64,7 @@ impl World {
             hooks: hooks::Hooks::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             writes: Vec::new(),
+            machines: Nodes::default(),
             nodes: BTreeMap::new(),
             siblings: Vec::new(),
             refused: BTreeMap::new(),
@@ -282,6 +286,11 @@ impl World {
         self.versions.to_string()
     }
 
+    /// The controller starts afresh and remembers nothing.
+    pub(super) fn restart(&mut self) {
+        self.seen.clear();
+    }
+
     // === kubelets ===
 
     /// Every kubelet does all it can.
@@ -310,7 +319,8 @@ impl World {
         {
             return false;
         }
-        if pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
+        self.machines.schedule(&mut pod);
+        if !self.machines.observe || pod["status"]["observedGeneration"] == pod["metadata"]["generation"] {
             self.run_containers(&mut pod);
         } else {
             pod["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
@@ -325,33 +335,10 @@ impl World {
     }
 
     fn run_containers(&mut self, pod: &mut Value) {
-        let containers = pod["spec"]["containers"].as_array().unwrap().clone();
-        let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
-        let mut next = Vec::new();
-        for container in containers {
-            let old = statuses.iter().find(|status| status["name"] == container["name"]).cloned();
-            let same = old.as_ref().is_some_and(|old| old["spec"] == container["image"]);
-            next.push(match old {
-                Some(mut old) if same => {
-                    old["ready"] = json!(!container["image"].as_str().unwrap().contains("broken"));
-                    old
-                }
-                old => json!({
-                    "name": container["name"],
-                    "spec": container["image"],
-                    "image": container["image"],
-                    "imageID": digest(container["image"].as_str().unwrap()),
-                    "containerID": format!("containerd://{}", self.next_version()),
-                    "ready": false,
-                    "restartCount": old.map_or(0, |old| old["restartCount"].as_i64().unwrap() + 1),
-                    "state": {"running": {"startedAt": self.now}},
-                }),
-            });
-        }
-        pod["status"]["phase"] = json!("Running");
+        let (nodes, now) = (self.machines.clone(), self.now);
+        nodes.run(pod, now, || self.next_version());
         pod["status"]["podIP"] = json!("10.1.0.1");
         pod["status"]["hostIP"] = json!("10.0.0.1");
-        pod["status"]["containerStatuses"] = json!(next);
     }
 
     /// The pod's containers end for good.
@@ -433,11 +420,6 @@ impl World {
     }
 }
 
-/// Images with the same text before `-` have the same digest.
-fn digest(image: &str) -> String {
-    format!("sha256:{}", image.split('-').next().unwrap_or_default())
-}
-
 fn insert_new(into: &mut BTreeMap<String, Value>, name: &str, body: Value) -> Option<()> {
     (!into.contains_key(name)).then(|| into.insert(name.to_owned(), body)).map(drop)
 }
@@ -448,6 +430,9 @@ fn set_ready(pod: &mut Value, now: Timestamp) {
     let running = pod["status"]["phase"] == "Running";
     let containers = running
         && containers.is_some_and(|containers| containers.iter().all(|container| container["ready"] == true));
+    let sidecars = pod["status"]["initContainerStatuses"].as_array();
+    let sidecars = sidecars.is_none_or(|sidecars| sidecars.iter().all(|sidecar| sidecar["ready"] == true));
+    let containers = containers && sidecars;
     let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let open = |gate: &Value| {
         let condition = conditions.iter().find(|condition| condition["type"] == gate["conditionType"]);

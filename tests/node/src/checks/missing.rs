@@ -10,7 +10,7 @@ use crate::set::{SERVER, SET, image};
 use crate::world::World;
 
 /// How long nothing happens after the set has said why.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(3);
 
 pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
     let before = world.look().await?;
@@ -18,7 +18,8 @@ pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
     let missing = image(SERVER, "does-not-exist");
     let mark = world.film.mark();
     world.change(SET, SERVER, "image", &json!(missing)).await?;
-    let said = world.says(SET, &[&missing]).await?;
+    // Not only that it is being pulled, but that this has failed.
+    let said = world.says(SET, &["before anything is stopped", &missing]).await?;
     tokio::time::sleep(REST).await;
 
     must_be_untouched(&before, &world.look().await?)?;

@@ -15,10 +15,6 @@ use parking_lot::Mutex;
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How long a set may stand still without a word: longer than a status waits to be written, and than a failed write
-/// waits at first to be tried again.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
-
 /// What was seen.
 #[derive(Clone, Default)]
 pub(crate) struct Witness {
@@ -40,10 +36,10 @@ struct Standing {
 // === impl Witness ===
 
 impl Witness {
-    /// Looks at a member's sets from now on. `slower` is how much longer things take than on paused time.
-    pub(crate) fn watch(&self, member: &str, client: Client, clock: Clock, slower: u32, tasks: &Tasks) {
+    /// Looks at a member's sets from now on. `silence` is how long one may stand still without a word.
+    pub(crate) fn watch(&self, member: &str, client: Client, clock: Clock, silence: Duration, tasks: &Tasks) {
         let (witness, member) = (self.clone(), member.to_owned());
-        let patience = PATIENCE * i32::try_from(slower).unwrap_or(i32::MAX);
+        let silence = SignedDuration::try_from(silence).unwrap_or(SignedDuration::MAX);
         tasks.spawn("witness", async move {
             let sets: Api<GameStatefulSet> = Api::all(client);
             let mut still: BTreeMap<String, (Standing, Timestamp)> = BTreeMap::new();
@@ -65,7 +61,7 @@ impl Witness {
                         Some((before, since)) if *before == standing => *since,
                         _ => now,
                     };
-                    if !standing.accounted && now.duration_since(since) >= patience {
+                    if !standing.accounted && now.duration_since(since) >= silence {
                         witness.silent.lock().insert(format!("{name}: {}", standing.text));
                     }
                     seen.insert(name, (standing, since));

@@ -137,7 +137,7 @@ impl World {
     /// From now on, sets of this member have to say why they do not move. A member that joins is not there at once, and is
     /// not looked at.
     fn watch_sets(&self, member: &str) {
-        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.slower, &self.tasks);
+        self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.silence, &self.tasks);
     }
 
     /// Cuts a member's link to the hub.

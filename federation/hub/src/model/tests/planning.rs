@@ -24,7 +24,7 @@ fn the_talk_is_divided_as_preferred_and_shown_to_both_clusters() {
         world.view("nanjing", "game").unwrap()["spec"]["template"]["spec"]["containers"][0]["image"],
         "center:v1"
     );
-    assert_eq!(world.writes[..2], ["finalizers game kubefed.io/sync-controller", "status game"]);
+    assert_eq!(world.writes[..2], ["status game", "finalizers game kubefed.io/sync-controller"]);
 }
 
 #[test]

@@ -106,6 +106,62 @@ fn after_a_lost_status_nobody_grows_into_what_another_may_hold() {
 }
 
 #[test]
+fn a_status_that_is_wiped_under_a_running_hub_is_lost_too() {
+    let mut world = World::with(&["a", "b"]);
+    let weights = json!({"a": {"weight": 1}, "b": {"weight": 9}});
+    world.prefer("game", json!({"targetKind": "FederatedGameStatefulSet", "clusters": weights}));
+    world.put(object("game", 10, &["a", "b"]));
+    world.pass(2);
+    assert_eq!(world.seats("game"), "a=1 b=9");
+    // Registered anew, b has yet to say what is there.
+    world.unregister("b");
+    world.register("b", json!({}));
+    world.objects.get_mut("game").unwrap()["status"] = json!({});
+    world.edit("game", |_| {});
+    world.pass(2);
+    assert_eq!((world.intent("a", "game"), world.intent("b", "game")), ("Hold", "Hold"));
+    let planned = world.condition("game", "Planned");
+    assert!(planned.starts_with("False AwaitingInventory") && planned.contains("b has not yet"), "{planned}");
+    world.report("b", "game", json!({"replicas": 9, "status": {"replicas": 9}}));
+    world.pass(2);
+    assert_eq!(world.replicas("b", "game"), Some(9));
+}
+
+#[test]
+fn a_hub_that_ends_before_the_first_record_leaves_nothing_that_looks_like_a_loss() {
+    // However far it came with its writes, the next one goes on without waiting for anybody.
+    for writes in 0..3 {
+        let mut world = World::with(&["a", "b"]);
+        world.prefer("game", json!({"targetKind": "FederatedGameStatefulSet"}));
+        world.writable_for = Some(writes);
+        world.put(object("game", 10, &["a", "b"]));
+        world.writable_for = None;
+        world.restart();
+        world.inventory("b");
+        world.pass(1);
+        assert_eq!(world.replicas("b", "game"), Some(5), "after {writes} writes");
+    }
+}
+
+#[test]
+fn a_set_that_left_all_clusters_is_divided_at_once_when_it_comes_back() {
+    let mut world = world();
+    world.edit("game", |object| object["spec"]["placement"] = json!({"clusters": []}));
+    world.pass(2);
+    world.removed("a", "game");
+    world.removed("b", "game");
+    world.pass(2);
+    assert_eq!(world.seats("game"), "");
+    world.restart();
+    world.inventory("b");
+    world.edit("game", |object| {
+        object["spec"]["placement"] = json!({"clusters": [{"name": "a"}, {"name": "b"}]});
+    });
+    world.pass(2);
+    assert_eq!(world.replicas("b", "game"), Some(5), "{}", world.condition("game", "Planned"));
+}
+
+#[test]
 fn a_removal_goes_on_after_a_restart() {
     let mut world = world();
     world.edit("game", |object| object["spec"]["placement"] = json!({"clusters": [{"name": "b"}]}));

@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) writes: Vec<String>,
     /// Whether writes are carried out.
     pub(super) writable: bool,
+    /// How many more writes are carried out, where that is bounded.
+    pub(super) writable_for: Option<usize>,
     /// Whether the API drops the plan from a status, as an older definition would.
     pub(super) drops_plans: bool,
     dirty: BTreeSet<WriteKey>,
@@ -102,6 +104,7 @@ impl World {
             tombstones: BTreeMap::new(),
             writes: Vec::new(),
             writable: true,
+            writable_for: None,
             drops_plans: false,
             dirty: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -151,8 +154,9 @@ impl World {
                 NextWrite::At(at) => {
                     self.waiting.insert(key, at);
                 }
-                NextWrite::Now(_) if !self.writable => {}
+                NextWrite::Now(_) if !self.writable || self.writable_for == Some(0) => {}
                 NextWrite::Now(write) => {
+                    self.writable_for = self.writable_for.map(|left| left - 1);
                     if let Some(outcome) = self.write(write) {
                         let changes = self.model.apply(Event::Written(key, outcome), self.now);
                         self.dirty.extend(changes.dirty);
@@ -291,8 +295,12 @@ impl World {
         self.put(object);
     }
 
-    /// What `kubectl delete` does to an object with a finalizer.
+    /// What `kubectl delete` does: an object with a finalizer stays until that is taken away.
     pub(super) fn delete(&mut self, name: &str) {
+        let finalizers = self.objects[name]["metadata"]["finalizers"].as_array();
+        if finalizers.is_none_or(Vec::is_empty) {
+            return self.vanish(name);
+        }
         let now = self.now.to_string();
         self.edit(name, |object| object["metadata"]["deletionTimestamp"] = json!(now));
     }

@@ -272,6 +272,7 @@ async fn disturb(State(between): State<Between>, request: Request, next: Next) -
         request
     };
     let lists_pods = !watch && request.method() == Method::GET && request.uri().path().ends_with("/pods");
+    tracing::debug!(life = life.number, method = %request.method(), uri = %request.uri(), "asked");
     let (response, created) = serve(&between, request, next).await;
     if lists_pods {
         // What was made while the list was under way is in doubt.
@@ -353,6 +354,7 @@ fn watched(between: Between, response: Response) -> Response {
     let lines = futures::stream::unfold(Some((lines, between)), |state| async move {
         let (mut lines, between) = state?;
         let line = lines.next().await?.ok()?;
+        tracing::debug!(life = between.life.number, line = %String::from_utf8_lossy(&line), "told");
         let Between { faults, life } = &between;
         life.stop_if_over().await;
         if faults.strikes(Kind::WatchHeldUp) {

@@ -15,6 +15,8 @@ const BUDGET: usize = 2;
 enum Event {
     /// A plan is made, and as many of its steps carried out before the controller crashes.
     Plan(usize),
+    /// A plan, then kubelets and time, and then answers: what gets an update on.
+    Round(&'static str),
     Kubelet(usize),
     Kubelets,
     Measure(usize),
@@ -39,6 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
     let phase = prop_oneof![4 => Just("Successful"), 2 => Just("Failed"), 1 => Just("Error")];
     prop_oneof![
         8 => (0..12_usize).prop_map(Event::Plan),
+        8 => phase.clone().prop_map(Event::Round),
         3 => pod.clone().prop_map(Event::Kubelet),
         4 => Just(Event::Kubelets),
         3 => pod.clone().prop_map(Event::Measure),
@@ -65,6 +68,13 @@ fn happen(world: &mut World, event: &Event) -> Result<(), TestCaseError> {
         Event::Plan(steps) => {
             let plan = world.plan();
             carry_out(world, &plan, *steps)?;
+        }
+        Event::Round(phase) => {
+            let plan = world.plan();
+            carry_out(world, &plan, plan.steps.len())?;
+            world.kubelets();
+            world.pass(2);
+            world.answer_all(phase);
         }
         Event::Kubelet(pod) => {
             world.kubelet(&name(pod));
@@ -146,7 +156,7 @@ fn check_verdict(before: &mut World, step: &Step) -> Result<(), TestCaseError> {
         (Action::PatchPod { body, .. }, Code::UpdateInPlace) => {
             let to = body["metadata"]["labels"]["controller-revision-hash"].as_str();
             // Its containers restart already, by a verdict that was given.
-            let jumps = matches!(pod.stage(), Stage::Patched(_));
+            let jumps = matches!(pod.stage(), Stage::Patched(_) | Stage::Helped(_));
             jumps || !runs || allowed(before, pod, "pre-inplace-step", to)
         }
         (_, Code::CloseGate) => !runs || allowed(before, pod, "pre-inplace-step", None),
@@ -214,7 +224,7 @@ fn run(policy: &str, strategy: &str, events: &[Event]) -> Result<(), TestCaseErr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn no_pod_of_a_parallel_set_is_touched_before_its_verdict(

@@ -143,3 +143,22 @@ fn sts_c12_the_pods_above_go_one_by_one_and_do_not_come_back() {
     }
     assert_eq!(world.ordinals(), [0, 1, 2, 3]);
 }
+
+/// What a game was told cannot be taken back: such a pod goes, and others are made for the update.
+#[test]
+fn delete_x11_a_pod_that_was_told_that_it_goes_serves_no_update() {
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 2}});
+    let mut world = World::hooked(6, "Parallel", &strategy, &["preDeleteUpdateStrategy"]);
+    world.converge();
+    world.edit(|spec| spec["replicas"] = json!(4));
+    world.converge();
+    assert_eq!(world.asked(), ["game-4", "game-5"]);
+    world.measure("game-5");
+    world.set_image("game:2");
+    world.converge();
+    assert_eq!(world.ordinals(), [0, 1, 2, 3, 4, 5, 6]);
+    assert!(pods(&world, 0, "create").contains(&"game-6".to_owned()));
+    world.converge_answering("Successful");
+    assert_eq!(world.ordinals(), [0, 1, 2, 3]);
+    assert_eq!(world.images(), ["game:2"; 4]);
+}

@@ -23,6 +23,7 @@ pub(super) const PACE: Pace = Pace {
     quiet: Duration::MAX,
     lag: Duration::ZERO,
     slower: 1,
+    silence: Duration::from_secs(20),
 };
 
 /// A sandbox.

@@ -40,6 +40,9 @@ pub(crate) struct Pace {
     pub(crate) lag: Duration,
     /// How many times as long as on simulated time something may take.
     pub(crate) slower: u32,
+    /// How long a set may stand still without a word: longer than a status waits to be written, and than a failed write
+    /// waits at first to be tried again.
+    pub(crate) silence: Duration,
 }
 
 /// Whether scenarios run on embedded clusters.

@@ -43,6 +43,7 @@ pub(super) const PACE: Pace = Pace {
     quiet: Duration::from_secs(12),
     lag: Duration::from_millis(300),
     slower: 20,
+    silence: Duration::from_mins(2),
 };
 
 /// How long hub and agents may take to start.
