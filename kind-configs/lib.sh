@@ -3,7 +3,8 @@
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Certificates, the kubeconfig, and notes of what was made. Ignored by git.
-state=${MUSTER_KIND_STATE:-$repository/.muster/kind}
+# Absolute: what uses it changes directories.
+state=$(realpath -m -- "${MUSTER_KIND_STATE:-$repository/.muster/kind}")
 members=(shanghai-cluster nanjing-cluster)
 clusters=(hub "${members[@]}")
 export KUBECONFIG=$state/kubeconfig

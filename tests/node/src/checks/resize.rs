@@ -13,11 +13,11 @@ pub(super) async fn check(world: &mut World) -> Result<Vec<String>> {
     let before = world.look().await?;
     let mark = world.film.mark();
     let mut lines = Vec::new();
-    for (way, cpu, memory) in [("up", "40m", "48Mi"), ("down", "20m", "32Mi")] {
-        let limits = if way == "up" { ("600m", "96Mi") } else { ("500m", "64Mi") };
+    // A kubelet lowers the limit of memory only when it has measured what a container uses, which may take it minutes.
+    for (way, request, limit) in [("up", "40m", "600m"), ("down", "20m", "500m")] {
         let resources = json!({
-            "requests": {"cpu": cpu, "memory": memory},
-            "limits": {"cpu": limits.0, "memory": limits.1},
+            "requests": {"cpu": request, "memory": "32Mi"},
+            "limits": {"cpu": limit, "memory": "96Mi"},
         });
         world.change(SET, SERVER, "resources", &resources).await?;
         let pods = world.pods();

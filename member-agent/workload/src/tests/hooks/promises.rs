@@ -15,6 +15,8 @@ const BUDGET: usize = 2;
 enum Event {
     /// A plan is made, and as many of its steps carried out before the controller crashes.
     Plan(usize),
+    /// A plan, then kubelets and time, and then answers: what gets an update on.
+    Round(&'static str),
     Kubelet(usize),
     Kubelets,
     Measure(usize),
@@ -39,6 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
     let phase = prop_oneof![4 => Just("Successful"), 2 => Just("Failed"), 1 => Just("Error")];
     prop_oneof![
         8 => (0..12_usize).prop_map(Event::Plan),
+        8 => phase.clone().prop_map(Event::Round),
         3 => pod.clone().prop_map(Event::Kubelet),
         4 => Just(Event::Kubelets),
         3 => pod.clone().prop_map(Event::Measure),
@@ -65,6 +68,13 @@ fn happen(world: &mut World, event: &Event) -> Result<(), TestCaseError> {
         Event::Plan(steps) => {
             let plan = world.plan();
             carry_out(world, &plan, *steps)?;
+        }
+        Event::Round(phase) => {
+            let plan = world.plan();
+            carry_out(world, &plan, plan.steps.len())?;
+            world.kubelets();
+            world.pass(2);
+            world.answer_all(phase);
         }
         Event::Kubelet(pod) => {
             world.kubelet(&name(pod));

@@ -256,3 +256,27 @@ fn sts_c24_a_policy_that_cannot_be_read_changes_no_claim() {
         assert!(told.contains("spec.persistentVolumeClaimRetentionPolicy"), "{}", told);
     }
 }
+
+/// A scale-down was taken back after the claim was given to its pod, and then the pod ended: what replaces it finds the
+/// claim.
+#[test]
+fn sts_c24_a_pod_that_ended_is_not_replaced_before_its_claim_is_safe() {
+    for policy in POLICIES {
+        let mut world = set(2, policy, &retentions()[3]);
+        world.converge();
+        let before = world.claims["save-game-1"]["metadata"]["uid"].clone();
+        world.edit(|spec| spec["replicas"] = json!(1));
+        let plan = world.plan();
+        assert!(plan.steps.iter().all(|step| step.reason.code == Code::RetainClaim), "{plan}");
+        for step in &plan.steps {
+            world.apply(step);
+        }
+        assert_eq!(owners_of(&world, 1), [pod_owner(&world, 1)]);
+        world.edit(|spec| spec["replicas"] = json!(2));
+        world.fail("game-1");
+        let plan = world.plan();
+        assert!(plan.steps.iter().all(|step| step.reason.code == Code::RetainClaim), "{plan}");
+        world.converge();
+        assert_eq!(world.claims["save-game-1"]["metadata"]["uid"], before, "{policy}");
+    }
+}
