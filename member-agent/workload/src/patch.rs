@@ -49,7 +49,7 @@ impl Planner<'_> {
 
     /// Lets a pod into traffic.
     pub(crate) fn open_gate(&mut self, pod: &Pod, why: &str) {
-        if self.touches(pod) {
+        if self.touches(pod) || self.is_full() {
             return;
         }
         let mut condition = json!({
@@ -77,7 +77,7 @@ impl Planner<'_> {
         change: &InPlaceChange,
         under_way: Option<&InPlaceState>,
     ) {
-        if self.touches(pod) {
+        if self.touches(pod) || self.is_full() {
             return;
         }
         let (images, restarted, next) = self.in_order(pod, target, change, under_way);
