@@ -28,6 +28,9 @@ struct NewImage<'a> {
 impl Planner<'_> {
     /// Takes a pod out of traffic.
     pub(crate) fn close_gate(&mut self, pod: &Pod, target: &Revision) {
+        if self.is_full() {
+            return;
+        }
         // The API keeps whole seconds: rounded up, the grace is never cut short.
         let since = self.now.round(Unit::Second).unwrap_or(self.now);
         let since = if since < self.now { later(since, SignedDuration::from_secs(1)) } else { since };

@@ -32,7 +32,8 @@ impl Counter {
                 let mut writes = Writes::default();
                 for (labels, value) in lines.of("muster_apiserver_requests_total") {
                     let label = |name: &str| labels.get(name).map_or("", String::as_str);
-                    if label("user_agent") == agent {
+                    // A conflict is tried again and writes nothing.
+                    if label("user_agent") == agent && label("code").starts_with('2') {
                         writes.add(label("verb"), label("resource"), label("subresource"), value as u64);
                     }
                 }
@@ -127,7 +128,9 @@ fn audited(log: &Path, agent: &str) -> Result<Writes, BenchError> {
     for line in std::fs::read_to_string(log)?.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        if text("/stage") == "ResponseComplete" && text("/userAgent") == agent {
+        let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
+        let written = text("/stage") == "ResponseComplete" && (200..300).contains(&code);
+        if written && text("/userAgent") == agent {
             writes.add(text("/verb"), text("/objectRef/resource"), text("/objectRef/subresource"), 1);
         }
     }
