@@ -30,8 +30,17 @@ use crate::Tasks;
 use crate::error::chain;
 use crate::tls::{Certificate, ClientTls, TlsError};
 
-/// How long everything may take until a new connection has answered: name, TCP, TLS, first answer.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long everything may take until a new connection has answered: name, TCP, TLS, first answer. Shorter than a client
+/// waits for an answer, or it would hear that it waited, and not why there is no connection.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(8);
+
+const _: () = assert!(CONNECT_DEADLINE.as_secs() < crate::client::ANSWER_DEADLINE.as_secs());
+
+/// How long TCP may take, over all addresses that a name has: each gets its share of what is left.
+const DIAL_DEADLINE: Duration = Duration::from_secs(6);
+
+/// The most addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// A connection is pinged when it was silent for this long.
 pub const PING_EVERY: Duration = Duration::from_secs(10);
@@ -73,6 +82,11 @@ pub enum TargetError {
         /// What was given.
         url: String,
     },
+    /// A name or a password in the address. It is not repeated: addresses are logged.
+    #[error(
+        "an address with a user or a password in it is refused; write https://HOST:PORT, and name certificates by their flags"
+    )]
+    Credentials,
     /// Plain HTTP to another machine.
     #[error(
         "{url}: plain http would show everything to everybody on the way; write https://, or use a loopback address"
@@ -166,6 +180,9 @@ struct Failed {
 impl Target {
     /// The server at `url`, such as `https://hub.example.com:8443`.
     pub fn new(url: &str) -> Result<Self, TargetError> {
+        if url.contains('@') {
+            return Err(TargetError::Credentials);
+        }
         let invalid = || TargetError::Invalid { url: url.to_owned() };
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         let (Some(scheme), Some(authority)) = (uri.scheme().cloned(), uri.authority().cloned()) else {
@@ -366,13 +383,35 @@ async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
             return Err(ConnectError::Resolve { url, host: target.host.clone(), reason: error.to_string() });
         }
     };
-    let stream = TcpStream::connect(addresses.as_slice()).await;
-    let stream = stream.map_err(|error| ConnectError::Tcp { url, reason: error.to_string() })?;
+    let stream = first_of(&addresses, TcpStream::connect).await;
+    let stream = stream.map_err(|reason| ConnectError::Tcp { url, reason })?;
     // A report or a heartbeat is small and must not wait for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off delayed sending");
     }
     Ok(stream)
+}
+
+/// Connects to the first of these addresses that accepts. One that is silent does not use up the time of the others.
+async fn first_of<S, F>(addresses: &[SocketAddr], connect: impl Fn(SocketAddr) -> F) -> Result<S, String>
+where
+    F: Future<Output = std::io::Result<S>>,
+{
+    let deadline = Instant::now() + DIAL_DEADLINE;
+    let tried = addresses.len().min(MAX_ADDRESSES);
+    let mut failures = Vec::new();
+    // The one address of a name that has no other says nothing new.
+    let of = |address: &SocketAddr| if tried > 1 { format!("{address}: ") } else { String::new() };
+    for (done, address) in addresses.iter().take(tried).enumerate() {
+        let left = u32::try_from(tried - done).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match tokio::time::timeout(share, connect(*address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failures.push(format!("{}{error}", of(address))),
+            Err(_) => failures.push(format!("{}no answer within {:.1} s", of(address), share.as_secs_f64())),
+        }
+    }
+    Err(if failures.is_empty() { "the name has no address".to_owned() } else { failures.join("; ") })
 }
 
 /// The TLS error within an error of a stream.

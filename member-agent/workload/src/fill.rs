@@ -178,7 +178,9 @@ impl<'a> Planner<'a> {
         if family.condemned.is_empty() {
             return true;
         }
-        let slots = family.slots.iter().filter_map(|slot| slot.pod);
+        // One that has an update before it is not waited for: the update comes after this, and may be what makes it ready.
+        let settled = |slot: &&Slot<'a>| slot.pod.is_some_and(|pod| self.wanted(slot.ordinal, pod).is_none());
+        let slots = family.slots.iter().filter(settled).filter_map(|slot| slot.pod);
         let all = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));
         let first_unhealthy = all.filter(|pod| !self.is_available(pod)).min_by_key(|pod| pod.own_ordinal());
         let first_unhealthy = first_unhealthy.map(|pod| &pod.name);

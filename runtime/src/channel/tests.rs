@@ -209,3 +209,39 @@ fn an_address_is_https_or_of_this_machine() {
         assert!(Target::new(bad).unwrap_err().to_string().contains("HOST:PORT"), "{bad}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_address_leaves_time_for_the_others() {
+    let addresses: Vec<SocketAddr> = (1..=3).map(|last| SocketAddr::from(([10, 0, 0, last], 443))).collect();
+    let silent = |address: SocketAddr| async move {
+        match address.ip().to_string().as_str() {
+            "10.0.0.3" => Ok(address),
+            _ => std::future::pending().await,
+        }
+    };
+    let began = Instant::now();
+    assert_eq!(first_of(&addresses, silent).await.unwrap(), addresses[2]);
+    assert!(began.elapsed() < DIAL_DEADLINE);
+
+    let refused = |address: SocketAddr| async move {
+        match address.ip().to_string().as_str() {
+            "10.0.0.2" => Err::<(), _>(std::io::Error::other("refused")),
+            _ => std::future::pending().await,
+        }
+    };
+    let began = Instant::now();
+    let reason = first_of(&addresses, refused).await.unwrap_err();
+    assert_eq!(
+        reason,
+        "10.0.0.1:443: no answer within 2.0 s; 10.0.0.2:443: refused; 10.0.0.3:443: no answer within 4.0 s"
+    );
+    assert_eq!(began.elapsed(), DIAL_DEADLINE);
+}
+
+#[test]
+fn an_address_with_a_password_is_refused_and_not_repeated() {
+    for url in ["https://me:secret@hub:8443", "https://secret@hub", "http://me:secret@[::1", "secret@hub"] {
+        let error = Target::new(url).unwrap_err().to_string();
+        assert!(error.contains("password") && !error.contains("secret"), "{error}");
+    }
+}

@@ -14,7 +14,7 @@ const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 /// The parts of a certificate that Muster goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// CN of its subject; empty if there is none.
+    /// Its common name; empty where it has none or several.
     pub common_name: String,
     /// Every O of its subject.
     pub organizations: Vec<String>,
@@ -40,7 +40,7 @@ impl Certificate {
         let alternatives = signed.get::<SubjectAltName>().map_err(|error| error.to_string())?;
         let names = alternatives.map(|(_, names)| names.0).unwrap_or_default();
         Ok(Self {
-            common_name: of(COMMON_NAME).next().unwrap_or_default(),
+            common_name: only(subject().filter(|part| part.oid == COMMON_NAME).map(text)),
             organizations: of(ORGANIZATION).collect(),
             names: names.iter().filter_map(name).collect(),
             issuer: signed.issuer.to_string(),
@@ -48,6 +48,12 @@ impl Certificate {
             not_after: timestamp(&signed.validity.not_after),
         })
     }
+}
+
+/// The one value; empty where there is none, one that cannot be read, or several, of which none counts.
+fn only(mut values: impl Iterator<Item = Option<String>>) -> String {
+    let first = values.next().flatten();
+    first.filter(|_| values.next().is_none()).unwrap_or_default()
 }
 
 /// The value of one part of a name, where it is text of a kind that certificates of today have.
@@ -74,4 +80,18 @@ fn name(name: &GeneralName) -> Option<String> {
 fn timestamp(time: &Time) -> Timestamp {
     let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only;
+
+    #[test]
+    fn of_several_common_names_none_counts() {
+        let only = |names: &[Option<&str>]| only(names.iter().map(|name| name.map(str::to_owned)));
+        assert_eq!(only(&[Some("a")]), "a");
+        for none in [&[][..], &[None], &[Some("a"), Some("b")], &[Some("a"), None], &[None, Some("a")]] {
+            assert_eq!(only(none), "");
+        }
+    }
 }

@@ -29,8 +29,9 @@ pub(crate) fn by_certificate(router: Router) -> Router {
     router.layer(from_fn_with_state(Refused::default(), check))
 }
 
-/// What was said of clients that were refused: an agent with a wrong certificate asks again and again.
-type Refused = Arc<Mutex<SaidOf<Option<IpAddr>>>>;
+/// What was said of clients that were refused, by address and view: an agent with a wrong certificate asks again and
+/// again, and several may come from one address.
+type Refused = Arc<Mutex<SaidOf<(Option<IpAddr>, String)>>>;
 
 async fn check(State(refused): State<Refused>, request: Request, next: Next) -> Response {
     let Some((cluster, _)) = split(request.uri().path()) else { return next.run(request).await };
@@ -40,7 +41,7 @@ async fn check(State(refused): State<Refused>, request: Request, next: Next) -> 
         Ok(()) => next.run(request).await,
         Err(status) => {
             let address = peer.map(|peer| peer.address.ip());
-            if refused.lock().is_news(address, &status.message) {
+            if refused.lock().is_news((address, cluster.to_owned()), &status.message) {
                 let peer = address.map(|address| address.to_string());
                 tracing::warn!(peer, cluster, reason = status.message, "view refused");
             }
@@ -63,6 +64,11 @@ fn decide(certificate: Option<&Certificate>, cluster: &str) -> Result<(), Box<St
         return forbidden(format!(
             "the certificate of {name:?} is not that of an agent: its organizations are {:?} and must have {AGENTS:?}",
             certificate.organizations
+        ));
+    }
+    if name.is_empty() {
+        return forbidden(format!(
+            "the certificate is for no cluster: it must have one common name, that of its cluster, here {cluster:?}"
         ));
     }
     if name != cluster {
@@ -136,6 +142,11 @@ mod tests {
             ask(Method::GET, "/views/a/apis", Some(certificate("a", "system:masters"))).await;
         assert_eq!(status, 403);
         assert!(body.contains("muster:agents"), "{body}");
+        for path in ["/views//apis", "/views//", "/views/a/apis"] {
+            let (status, body) = ask(Method::GET, path, Some(certificate("", AGENTS))).await;
+            assert_eq!(status, 403, "{path}");
+            assert!(body.contains("one common name"), "{body}");
+        }
         let bare = by_certificate(Router::new().fallback(|| async { "inside" }));
         let answer = bare.oneshot(Request::get("/views/a/").body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 401, "a request of unknown origin is of nobody");

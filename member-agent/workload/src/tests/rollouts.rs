@@ -69,6 +69,22 @@ fn ordered_ready_scales_down_from_the_top_one_at_a_time() {
 }
 
 #[test]
+fn ordered_ready_takes_away_a_broken_pod_although_an_earlier_one_waits_for_its_update() {
+    let mut world = ordered(3);
+    world.converge();
+    world.set_image("game:broken");
+    world.converge();
+    world.delete("game-0");
+    world.converge();
+    // Both the last and the first are broken, and the next revision is good.
+    world.set_image("game:2");
+    world.edit(|spec| spec["replicas"] = json!(2));
+    world.converge();
+    assert_eq!(world.ordinals(), [0, 1]);
+    assert_eq!(world.images(), ["game:2"; 2]);
+}
+
+#[test]
 fn ordered_ready_takes_away_pods_that_ended_although_earlier_ones_are_down() {
     let mut world = ordered(3);
     world.converge();
