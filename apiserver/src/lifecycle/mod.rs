@@ -24,7 +24,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{graph::Graph, mounts::Mounts};
+use self::{
+    graph::Graph,
+    mounts::{Mounts, claims_of},
+};
 use crate::{
     Change, Commit, CommitError, GroupResource, Key, ListQuery, Object, Store, cluster::Inner,
     registry::storage_protection,
@@ -83,6 +86,10 @@ struct State {
     quotas: HashSet<Arc<str>>,
     /// Events by the time at which they expire.
     events: VecDeque<(Instant, Key, u64)>,
+}
+
+fn is_pods(resource: &GroupResource) -> bool {
+    resource.group.is_empty() && &*resource.resource == "pods"
 }
 
 impl State {
@@ -153,8 +160,8 @@ impl State {
 
     /// Takes note of what a commit means for storage in use.
     fn observe_storage(&mut self, resource: &GroupResource, object: &Object, deleted: bool) {
-        let claims = GroupResource::new("", "persistentvolumeclaims");
-        if *resource == GroupResource::new("", "pods") && deleted {
+        if is_pods(resource) && deleted {
+            let claims = GroupResource::new("", "persistentvolumeclaims");
             for key in self.mounts.remove(&object.uid) {
                 self.push(Work::Protect(ObjectId { resource: claims.clone(), key }));
             }
@@ -201,16 +208,14 @@ impl Lifecycle {
         deletes: bool,
     ) -> Result<Arc<Object>, CommitError> {
         let resource = commit.resource.clone();
-        let pod = match &commit.change {
-            Change::Put(draft) if resource == GroupResource::new("", "pods") => Some(draft.value.clone()),
-            _ => None,
+        let claims = match &commit.change {
+            Change::Put(draft) if is_pods(&resource) => claims_of(&draft.value),
+            _ => Vec::new(),
         };
         let object = {
             let mut state = self.state.lock();
             let object = store.commit(commit)?;
-            if let Some(pod) = &pod {
-                state.mounts.insert(&object.uid, pod);
-            }
+            state.mounts.insert(&object.uid, claims);
             state.observe(&resource, &object, deletes);
             object
         };
@@ -224,10 +229,10 @@ impl Lifecycle {
         for resource in store.resources() {
             let objects = store.list(&resource, &ListQuery::latest(None)).map(|snapshot| snapshot.objects);
             for object in objects.unwrap_or_default() {
-                if resource == GroupResource::new("", "pods")
+                if is_pods(&resource)
                     && let Ok(pod) = serde_json::from_slice(&object.body.bytes())
                 {
-                    state.mounts.insert(&object.uid, &pod);
+                    state.mounts.insert(&object.uid, claims_of(&pod));
                 }
                 state.observe(&resource, &object, false);
             }

@@ -17,16 +17,9 @@ pub(super) struct Mounts {
 }
 
 impl Mounts {
-    /// Takes note of a pod. One that is on no node yet will not be started there while its claim goes away.
-    pub(super) fn insert(&mut self, uid: &Arc<str>, pod: &Value) {
-        if text(pod, "/spec/nodeName").is_empty() || self.by_pod.contains_key(uid) {
-            return;
-        }
-        let namespace = text(pod, "/metadata/namespace");
-        let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-        let names = volumes.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
-        let claims: Vec<Key> = names.map(|name| Key::namespaced(namespace, name)).collect();
-        if claims.is_empty() {
+    /// Takes note of the claims that a pod uses.
+    pub(super) fn insert(&mut self, uid: &Arc<str>, claims: Vec<Key>) {
+        if claims.is_empty() || self.by_pod.contains_key(uid) {
             return;
         }
         for claim in &claims {
@@ -55,6 +48,17 @@ impl Mounts {
     }
 }
 
+/// The claims that a pod uses. One that is on no node yet uses none: it will not be started while its claim goes away.
+pub(super) fn claims_of(pod: &Value) -> Vec<Key> {
+    if text(pod, "/spec/nodeName").is_empty() {
+        return Vec::new();
+    }
+    let namespace = text(pod, "/metadata/namespace");
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let names = volumes.filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
+    names.map(|name| Key::namespaced(namespace, name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -69,11 +73,11 @@ mod tests {
         };
         let claim = Key::namespaced("n", "c");
         let mut mounts = Mounts::default();
-        mounts.insert(&"waiting".into(), &pod(""));
+        mounts.insert(&"waiting".into(), claims_of(&pod("")));
         assert!(!mounts.is_used(&claim));
-        mounts.insert(&"a".into(), &pod("x"));
-        mounts.insert(&"a".into(), &pod("x"));
-        mounts.insert(&"b".into(), &pod("y"));
+        mounts.insert(&"a".into(), claims_of(&pod("x")));
+        mounts.insert(&"a".into(), claims_of(&pod("x")));
+        mounts.insert(&"b".into(), claims_of(&pod("y")));
         assert_eq!(mounts.remove("a"), []);
         assert!(mounts.is_used(&claim));
         assert_eq!(mounts.remove("b").as_slice(), std::slice::from_ref(&claim));

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{MAPS, PODS, World, configmap, games, pod};
+use crate::support::{GAMES, MAPS, PODS, World, configmap, game, games, pod, world_with_games};
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_gets_the_defaults_of_a_real_server() {
@@ -197,4 +197,40 @@ async fn versions_of_a_definition_differ_in_name_only() {
     assert_eq!(world.post(path, &body).await.json()["apiVersion"], "example.com/v1alpha1");
     assert_eq!(world.get(crate::support::GAMES).await.json()["items"][0]["apiVersion"], "example.com/v1");
     assert_eq!(world.get(path).await.json()["items"][0]["apiVersion"], "example.com/v1alpha1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_counts_by_the_scale_of_what_owns_its_pods() {
+    let world = world_with_games().await;
+    let made = world.post(GAMES, &game("g", &json!({"replicas": 4}))).await.json();
+    let mut pod = pod("one");
+    pod["metadata"]["labels"] = json!({"app": "a"});
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": made["apiVersion"], "kind": made["kind"], "name": "g",
+        "uid": made["metadata"]["uid"], "controller": true}]);
+    world.post(PODS, &pod).await;
+    let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    world.patch("merge", &format!("{PODS}/one/status"), &ready).await;
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "most"},
+        "spec": {"maxUnavailable": "30%", "selector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}});
+    world.post(budgets, &budget).await;
+    world.settle().await;
+    let counted = async || {
+        let status = world.get(&format!("{budgets}/most")).await.json()["status"].take();
+        ["currentHealthy", "desiredHealthy", "expectedPods", "disruptionsAllowed"]
+            .map(|field| status[field].as_i64().unwrap())
+    };
+    assert_eq!(counted().await, [1, 2, 4, 0]);
+    world.patch("merge", &format!("{GAMES}/g"), &json!({"spec": {"replicas": 1}})).await;
+    world.settle().await;
+    assert_eq!(counted().await, [1, 0, 1, 1]);
+    let evict = async || {
+        world.post(&format!("{PODS}/one/eviction?dryRun=All"), &json!({"metadata": {"name": "one"}})).await
+    };
+    assert_eq!(evict().await.code, 201);
+    // Pods without a controller are none of a whole, as in Kubernetes: the budget lets none go.
+    world.delete(&format!("{GAMES}/g"), &json!({"propagationPolicy": "Orphan"})).await;
+    world.settle().await;
+    assert_eq!(counted().await, [1, 0, 0, 0]);
+    assert_eq!(evict().await.code, 429);
 }

@@ -137,7 +137,13 @@ fn unfinished(pod: &Pod, now: Timestamp) -> Option<(Timestamp, Reason)> {
         }
         Stage::Idle if pod.is_ready() => None,
         Stage::Idle => {
-            let since = pod.created.into_iter().chain(pod.not_ready_since).max()?;
+            // One that was down before it came to this revision has its time from then on.
+            let state = pod
+                .state
+                .as_deref()
+                .filter(|state| pod.revision.as_ref().is_some_and(|name| *name == state.revision.as_str()));
+            let changed = state.map(|state| state.update_timestamp);
+            let since = pod.created.into_iter().chain(pod.not_ready_since).chain(changed).max()?;
             Some((since, not_ready(pod)))
         }
     }

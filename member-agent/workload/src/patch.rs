@@ -86,7 +86,8 @@ impl Planner<'_> {
         labels.insert(keys::REVISION.into(), json!(target.name));
         let mut annotations = to_json(&change.annotations);
         let resized = closed && !change.resizes.is_empty();
-        if !restarted.is_empty() || under_way.is_some() || resized {
+        // One that is down has its time to come good from now on, whatever changed.
+        if !restarted.is_empty() || under_way.is_some() || resized || !pod.is_ready() {
             let generation = if restarted.is_empty() {
                 under_way.and_then(|state| state.generation)
             } else {

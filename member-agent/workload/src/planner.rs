@@ -39,6 +39,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) proofs: Proofs<'a>,
     /// Sizes of the containers of revisions that were looked at.
     pub(crate) sizes: BTreeMap<RevisionName, Sizes>,
+    /// Whether the stored revisions differ in size, once that was asked.
+    pub(crate) sizes_differ: Option<bool>,
     pub(crate) mold: &'a Mold<'a>,
     pub(crate) claims: &'a BTreeMap<String, Arc<Claim>>,
     pub(crate) nodes: &'a BTreeMap<String, Node>,
@@ -73,6 +75,7 @@ impl<'a> Planner<'a> {
             deadlines: Deadlines::default(),
             proofs: Proofs::default(),
             sizes: BTreeMap::new(),
+            sizes_differ: None,
             mold,
             claims: &snapshot.claims,
             nodes: &snapshot.nodes,

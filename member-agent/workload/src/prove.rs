@@ -52,9 +52,14 @@ pub(crate) struct Proofs<'a> {
     begun: Vec<(String, String)>,
     /// Images that are known to exist.
     exist: BTreeSet<String>,
+    /// What was found, by node and image: many pods ask the same.
+    found: BTreeMap<&'a str, BTreeMap<String, Found>>,
     /// Pullers that are still at work.
     at_work: usize,
 }
+
+/// Nothing, or what is waited for and when to look again.
+type Found = Result<(), (Reason, Option<Timestamp>)>;
 
 /// How a puller is doing.
 enum Pull {
@@ -94,7 +99,13 @@ impl<'a> Planner<'a> {
             if container.is_none_or(|container| container.image == *image || !runs(container)) {
                 continue;
             }
-            if let Err((reason, until)) = self.pulled(node, image, name, target, parallelism) {
+            let known = self.proofs.found.get(node).and_then(|images| images.get(image)).cloned();
+            let found = known.unwrap_or_else(|| {
+                let found = self.pulled(node, image, name, target, parallelism);
+                self.proofs.found.entry(node).or_default().insert(image.clone(), found.clone());
+                found
+            });
+            if let Err((reason, until)) = found {
                 // One reason for a pod is enough.
                 if proven {
                     self.wait_for(Some(pod), reason, until);
@@ -112,7 +123,10 @@ impl<'a> Planner<'a> {
         container: &str,
         target: &Revision,
         parallelism: usize,
-    ) -> Result<(), (Reason, Option<Timestamp>)> {
+    ) -> Found {
+        if self.runs_somewhere(Some(node), image) {
+            return Ok(());
+        }
         let name = puller_name(self.id, node, image);
         let wait = |message: String| Err((Reason::new(Code::ImagePulling, message), None));
         if let Some(puller) = self.proofs.pullers.get(name.as_str()).copied() {
@@ -143,9 +157,6 @@ impl<'a> Planner<'a> {
                     Err((Reason::new(reason.code, message), Some(retry)))
                 }
             };
-        }
-        if self.runs_somewhere(Some(node), image) {
-            return Ok(());
         }
         self.proofs.needed.insert(name.clone());
         if let Some(other) = self.first_puller(image) {

@@ -209,6 +209,8 @@ impl Code {
                 | Self::ResizeInfeasible
                 | Self::Quota
                 | Self::ClaimNotReady
+                | Self::ClaimControlled
+                | Self::StorageMismatch
                 | Self::NodeLost
         )
     }

@@ -93,6 +93,15 @@ impl Planner<'_> {
 
     /// Whether the stored revisions differ in size at all.
     pub(crate) fn sizes_differ(&mut self) -> bool {
+        if let Some(differ) = self.sizes_differ {
+            return differ;
+        }
+        let differ = self.compare_sizes();
+        self.sizes_differ = Some(differ);
+        differ
+    }
+
+    fn compare_sizes(&mut self) -> bool {
         let history = self.history;
         let mut sizes = history.stored.iter().map(|revision| self.sizes(revision));
         let Some(first) = sizes.next() else { return false };

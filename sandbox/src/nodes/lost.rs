@@ -112,6 +112,9 @@ impl Controller {
         node: Option<&Node>,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, kube::Error> {
+        if node.is_some_and(|node| at_rest(node, now)) {
+            return Ok(None);
+        }
         let pods = self.pods.list();
         let pods: Vec<_> = pods.iter().filter(|pod| node_of(pod) == Some(name)).collect();
         let Some(node) = node else {
@@ -164,6 +167,12 @@ impl Controller {
         let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [ready]}});
         done(api.patch_status(&pod.name_any(), &params(), &Patch::Strategic(patch)).await.map(|_| ()))
     }
+}
+
+/// Whether there is nothing to do about a node and its pods, as nearly always.
+fn at_rest(node: &Node, now: Timestamp) -> bool {
+    verdict(node, is_silent(node), now) == Verdict::Settled
+        && taints(node).iter().all(|taint| taint.effect != "NoExecute" && taint.key != OUT_OF_SERVICE)
 }
 
 fn params() -> PatchParams {

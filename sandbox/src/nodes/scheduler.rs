@@ -192,7 +192,14 @@ impl Scheduler {
             if claim.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound") {
                 return Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
             }
-            self.waiting.lock().remove(&claim_key);
+            // Others that wait for it hear of it by themselves.
+            let mut waiting = self.waiting.lock();
+            if let Some(pods) = waiting.get_mut(&claim_key) {
+                pods.remove(key);
+                if pods.is_empty() {
+                    waiting.remove(&claim_key);
+                }
+            }
         }
         None
     }

@@ -62,10 +62,11 @@ impl Writes {
         self.0.get(what).copied().unwrap_or_default()
     }
 
-    /// How many of pods.
-    pub(crate) fn of_pods(&self) -> u64 {
-        let pods =
-            |what: &str| what.split(' ').nth(1).is_some_and(|what| what.split('/').next() == Some("pods"));
+    /// How many patches of pods, their sub-resources included.
+    pub(crate) fn patches_of_pods(&self) -> u64 {
+        let pods = |what: &str| {
+            what.strip_prefix("patch ").is_some_and(|what| what.split('/').next() == Some("pods"))
+        };
         self.0.iter().filter(|(what, _)| pods(what)).map(|(_, count)| count).sum()
     }
 
@@ -155,8 +156,9 @@ mod tests {
         writes.add("patch", "pods", "status", 2);
         writes.add("patch", "pods", "", 1);
         writes.add("patch", "podtemplates", "", 1);
-        assert_eq!(writes.of_pods(), 3);
-        assert_eq!(writes.total(), 4);
+        writes.add("create", "pods", "", 1);
+        assert_eq!(writes.patches_of_pods(), 3);
+        assert_eq!(writes.total(), 5);
         assert_eq!(writes.since(&Writes::default()).of("patch pods/status"), 2);
     }
 }

@@ -143,7 +143,7 @@ impl Bed {
             self.until_ready(name, pods).await?;
             complete.push(began.elapsed().as_secs_f64());
             let made = self.writes().await?.since(&before);
-            writes.push(made.of_pods() as f64 / f64::from(pods));
+            writes.push(made.patches_of_pods() as f64 / f64::from(pods));
             counted = made.to_string();
             let after = controller.metrics().await?;
             let more = |name: &str| after.sum(name) - plans.sum(name);

@@ -3,13 +3,13 @@
 mod deadline;
 mod evicted;
 mod helper;
-mod hook;
 mod missing;
 mod native;
 mod resize;
 mod same_digest;
 mod server;
 mod sidecar;
+mod takeback;
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,8 @@ pub(crate) async fn run(world: &mut World, report: &mut Report) {
     let name = "inplace_i5: without proving it costs one pod, which goes back to its image at the deadline";
     let result = deadline::check(world).await;
     note(world, report, name, result).await;
-    let name = "inplace_i6: an update that is taken back while pods wait for a hook touches none of them";
-    let result = hook::check(world).await;
+    let name = "an update that is taken back during the grace of a pod restarts nothing";
+    let result = takeback::check(world).await;
     note(world, report, name, result).await;
     let name = "inplace_i10: resources go up and down with no restart";
     let result = resize::check(world).await;

@@ -120,12 +120,11 @@ impl World {
     /// Brings the game servers back to what they are at the beginning.
     pub(crate) async fn reset(&mut self) -> Result<()> {
         let strategy = json!({
-            "inPlaceUpdateStrategy": {"prePull": null},
+            "inPlaceUpdateStrategy": {"prePull": null, "gracePeriodSeconds": set::GRACE},
             "podDeadlineSeconds": null,
             "onPodDeadline": null,
         });
-        self.edit(SET, &json!({"spec": {"updateStrategy": strategy, "preInplaceUpdateStrategy": null}}))
-            .await?;
+        self.edit(SET, &json!({"spec": {"updateStrategy": strategy}})).await?;
         self.apply(&set::manifest()).await?;
         self.settled(SET).await
     }

@@ -12,6 +12,7 @@ mod mirror;
 mod original;
 mod ownership;
 mod reasons;
+mod revisions;
 mod storage;
 mod view;
 mod workload;

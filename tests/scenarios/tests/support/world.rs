@@ -132,10 +132,10 @@ impl World {
     pub(crate) async fn join(&self, member: &str) {
         self.apply(&manifests::cluster(member)).await;
         self.clusters.joined(member);
-        self.watch_sets(member);
     }
 
-    /// Whether sets of this member say why they do not move.
+    /// From now on, sets of this member have to say why they do not move. A member that joins is not there at once, and is
+    /// not looked at.
     fn watch_sets(&self, member: &str) {
         self.witness.watch(member, self.member(member), self.clock.clone(), self.pace.silence, &self.tasks);
     }

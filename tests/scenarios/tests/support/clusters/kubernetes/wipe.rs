@@ -5,7 +5,7 @@
 //! once. Where that was too slow its controller may already be emptying it, and would go on in the next namespace of that
 //! name; then it is the controller that releases it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
@@ -13,6 +13,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::ApiResource;
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use tokio::time::Instant;
 
 /// Namespaces that belong to the control plane.
 const ITS_OWN: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -32,7 +33,7 @@ const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
 const LEFT_ALONE: Duration = Duration::from_secs(3);
 
 /// How long it may take to empty and release it.
-const RELEASED: Duration = Duration::from_secs(120);
+const RELEASED: Duration = Duration::from_mins(2);
 
 /// Leaves nodes, definitions and the control plane's own namespaces.
 pub(super) async fn wipe(client: &Client) {
