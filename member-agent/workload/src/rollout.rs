@@ -249,7 +249,8 @@ impl<'a> Planner<'a> {
         if self.waits_in_order(pod, budget) {
             return;
         }
-        let (free, standing) = (!self.is_available(pod), self.update_standing(pod));
+        // One that serves and does not count as available yet has players all the same.
+        let (free, standing) = (!pod.is_available(), self.update_standing(pod));
         if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }
@@ -294,7 +295,8 @@ impl<'a> Planner<'a> {
             self.resize(pod, target, change); // Says why it stays.
             return;
         }
-        let (free, standing) = (!self.is_at_rest(pod), self.update_standing(pod));
+        let free = !pod.is_available() || pod.stage() != Stage::Idle;
+        let standing = self.update_standing(pod);
         if self.is_blocked(free, &standing, budget) {
             return self.wait_for(Some(pod), budget.full.clone(), None);
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use muster_crds::tkex::{GameStatefulSetStatus, RemovedOrdinals, ScaleDownStatus};
 
+use crate::change::{Change, classify};
 use crate::family::{Family, Slot};
 use crate::plan::{Step, Wait};
 use crate::pod::{Phase, Pod};
@@ -204,9 +205,28 @@ pub(crate) fn surge(
         return;
     }
     let moved = family.slots.iter().filter(|slot| spec.offset(slot.ordinal) >= partition);
-    let not = |test: &dyn Fn(&Pod) -> bool| moved.clone().filter(|slot| !slot.pod.is_some_and(test)).count();
-    let outdated = not(&|pod| pod.is_at(&update.name));
-    let unproven = not(&|pod| pod.is_at(&update.name) && spec.is_available(pod, now));
+    // What no update can reach needs nobody to stand in for it.
+    let mut reachable: BTreeMap<&str, bool> = BTreeMap::new();
+    let (mut outdated, mut unproven) = (0, 0);
+    for slot in moved {
+        let Some(pod) = slot.pod else {
+            unproven += 1;
+            continue;
+        };
+        if pod.is_at(&update.name) {
+            unproven += usize::from(!spec.is_available(pod, now));
+            continue;
+        }
+        let carried = pod.revision.as_ref().map_or("", |revision| revision.as_str());
+        let reached = *reachable.entry(carried).or_insert_with(|| {
+            spec.strategy != Some(Strategy::InPlace)
+                || history.get(carried).is_some_and(|from| {
+                    !matches!(classify(&from.meaning, &update.meaning), Change::Recreate { .. })
+                })
+        });
+        outdated += usize::from(reached);
+        unproven += usize::from(reached);
+    }
     let last = family.slots.last().map(|slot| slot.ordinal);
     let above = |ordinal: u32| last.is_none_or(|last| ordinal > last);
     let reusable = |(ordinal, pod): &(u32, &Pod)| above(*ordinal) && !pod.deleting && !told(pod);

@@ -27,6 +27,8 @@ enum Event {
     Replicas(i64),
     Partition(i64),
     MaxUnavailable(i64),
+    MaxSurge(i64),
+    MinReady(i64),
     Strategy(&'static str),
     Paused(bool),
     Grace(i64),
@@ -49,6 +51,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..8_i64).prop_map(Event::Replicas),
         1 => (0..8_i64).prop_map(Event::Partition),
         1 => (1..5_i64).prop_map(Event::MaxUnavailable),
+        1 => (0..4_i64).prop_map(Event::MaxSurge),
+        1 => (0..15_i64).prop_map(Event::MinReady),
         1 => prop_oneof![
             2 => Just("InplaceUpdate"), 2 => Just("RollingUpdate"), 1 => Just("OnDelete"), 1 => Just("HotPatchUpdate"),
         ].prop_map(Event::Strategy),
@@ -98,6 +102,8 @@ fn happen(world: &mut World, event: &Event) -> Result<(), TestCaseError> {
         Event::Replicas(replicas) => world.edit(|spec| spec["replicas"] = json!(replicas)),
         Event::Partition(partition) => bounds(world, "partition", json!(partition)),
         Event::MaxUnavailable(most) => bounds(world, "maxUnavailable", json!(most)),
+        Event::MaxSurge(most) => bounds(world, "maxSurge", json!(most)),
+        Event::MinReady(seconds) => world.edit(|spec| spec["minReadySeconds"] = json!(seconds)),
         Event::Strategy(strategy) => world.edit(|spec| spec["updateStrategy"]["type"] = json!(strategy)),
         Event::Paused(paused) => world.edit(|spec| spec["updateStrategy"]["paused"] = json!(paused)),
         Event::Grace(seconds) => world.edit(|spec| {

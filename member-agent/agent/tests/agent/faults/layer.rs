@@ -193,6 +193,11 @@ impl Faults {
         self.odds.lock().kinds.contains(&Kind::StaleList)
     }
 
+    /// Whether things may go wrong still.
+    pub(super) fn are_on(&self) -> bool {
+        self.odds.lock().on
+    }
+
     /// How many faults of each kind struck.
     pub(super) fn counts(&self) -> BTreeMap<Kind, u32> {
         self.odds.lock().counts.clone()

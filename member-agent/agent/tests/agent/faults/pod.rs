@@ -8,10 +8,12 @@ use muster_crds::int_or_percent::Rounding;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::script::HOOK_POINTS;
 use super::store::Writer;
 
 /// A pod as it is stored.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Pod {
     pub(super) uid: String,
     pub(super) owner: String,
@@ -25,6 +27,8 @@ pub(super) struct Pod {
     pub(super) gated: bool,
     pub(super) deleting: bool,
     pub(super) ended: bool,
+    /// Whether there is something in it that could be asked.
+    pub(super) running: bool,
     /// Whether it has ever been available.
     pub(super) served: bool,
     /// The life of the controller that was told of its creation.
@@ -43,6 +47,8 @@ pub(super) struct Spec {
     pub(super) paused: bool,
     pub(super) grace: Duration,
     pub(super) look: String,
+    /// Whether something is asked before a pod is deleted, and before it is updated in place.
+    pub(super) asks: [bool; 2],
     /// When the next one took its place.
     pub(super) until: Option<Instant>,
 }
@@ -76,6 +82,7 @@ impl Pod {
             gated: pod["spec"]["readinessGates"].as_array().is_some_and(|gates| !gates.is_empty()),
             deleting,
             ended,
+            running: pod["status"]["phase"] == "Running",
             served: available || before.is_some_and(|before| before.served),
             known_to: before.and_then(|before| before.known_to),
             uid,
@@ -104,6 +111,7 @@ impl Spec {
             paused: update["paused"] == true,
             grace: Duration::from_secs(number(&update["inPlaceUpdateStrategy"]["gracePeriodSeconds"]).into()),
             look: look(&spec["template"]),
+            asks: HOOK_POINTS.map(|point| spec[point]["hook"].is_object()),
             until: None,
         }
     }

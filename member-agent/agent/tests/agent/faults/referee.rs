@@ -40,7 +40,8 @@ struct Game {
     down: BTreeSet<u32>,
     /// When others took a pod away.
     taken: BTreeMap<u32, Instant>,
-    /// Creations that were asked for.
+    /// Questions that were answered yes: pod, hook point and revision.
+    allowed: BTreeSet<[String; 3]>,
     writes: u64,
     versions: VecDeque<(Instant, u64)>,
     log: VecDeque<String>,
@@ -76,10 +77,11 @@ impl Referee {
         }
         match resource {
             "pods" => game.pod_written(name, value.as_ref(), by),
+            "hookruns" => game.run_written(name, value.as_ref(), by),
             "gamestatefulsets" => game.set_written(value, by),
             _ => {
                 let verb = if value.is_some() { "put" } else { "removed" };
-                game.note(format!("{resource} {name} {verb} by {by:?}"));
+                game.note(&format!("{resource} {name} {verb} by {by:?}"));
             }
         }
     }
@@ -133,8 +135,8 @@ impl Referee {
     }
 
     /// Says in the log what happened beside the writes.
-    pub(super) fn note(&self, what: impl Into<String>) {
-        self.0.lock().note(what.into());
+    pub(super) fn note(&self, what: &str) {
+        self.0.lock().note(what);
     }
 
     /// The most pods that were down at once by our doing.
@@ -159,7 +161,7 @@ impl Referee {
 }
 
 impl Game {
-    fn note(&mut self, what: String) {
+    fn note(&mut self, what: &str) {
         let since = self.began.map(|began| began.elapsed().as_millis()).unwrap_or_default();
         if self.log.len() == LOG {
             self.log.pop_front();
@@ -168,7 +170,7 @@ impl Game {
     }
 
     fn breaks(&mut self, what: String) {
-        self.note(format!("BROKEN: {what}"));
+        self.note(&format!("BROKEN: {what}"));
         self.broken.push(what);
     }
 
@@ -193,7 +195,7 @@ impl Game {
 
     fn set_written(&mut self, set: Option<Value>, by: Writer) {
         let Some(set) = set else {
-            self.note(format!("set removed by {:?}", by));
+            self.note(&format!("set removed by {by:?}"));
             return;
         };
         if self.set["metadata"]["uid"] != set["metadata"]["uid"] {
@@ -204,7 +206,7 @@ impl Game {
         }
         let spec = Spec::read(&set);
         let status = &set["status"];
-        self.note(format!(
+        self.note(&format!(
             "set by {:?}: generation {} ({}), observed {}, {} pods, {} updated, {} ready",
             by,
             spec.generation,
@@ -223,12 +225,31 @@ impl Game {
         self.set = set;
     }
 
+    fn run_written(&mut self, name: &str, run: Option<&Value>, by: Writer) {
+        let phase = run.map_or("removed", |run| run["status"]["phase"].as_str().unwrap_or("asked"));
+        self.note(&format!("hook run {name} by {by:?}: {phase}"));
+        let Some(run) = run else { return };
+        let labels = &run["metadata"]["labels"];
+        let label = |key: &str| labels[key].as_str().unwrap_or_default().to_owned();
+        let question = ["muster.dev/pod-uid", "hookrun-type", "workload-revision"].map(label);
+        if phase == "Successful" && labels["muster.dev/taken-back"] != "true" {
+            self.allowed.insert(question);
+        }
+    }
+
+    /// Whether the pod's answer to this kind of question, for another revision than its own if so told, was yes.
+    fn is_allowed(&self, pod: &Pod, point: &str, other: bool) -> bool {
+        let answers = self.allowed.iter().filter(|[uid, of, _]| *uid == pod.uid && of == point);
+        let mut answers = answers.filter(|[.., revision]| !other || *revision != pod.revision);
+        answers.next().is_some()
+    }
+
     fn pod_written(&mut self, name: &str, pod: Option<&Value>, by: Writer) {
         let Some(ordinal) = ordinal(name) else { return };
         let before = self.pods.get(&ordinal).cloned();
         let after = pod.map(|pod| Pod::read(pod, before.as_ref(), by));
-        self.note(match &after {
-            None => format!("pod {name} removed by {:?}", by),
+        let told = match &after {
+            None => format!("pod {name} removed by {by:?}"),
             Some(pod) => format!(
                 "pod {name} by {:?}: {} {}{}{}{}",
                 by,
@@ -238,13 +259,14 @@ impl Game {
                 if pod.closed.is_some() { ", closed" } else { "" },
                 if pod.deleting { ", deleting" } else { "" },
             ),
-        });
+        };
+        self.note(&told);
         let ours = by != Writer::Others;
         if ours {
             match (&before, &after) {
                 (None, Some(after)) => self.check_creation(ordinal, after, by),
                 (Some(before), Some(after)) if !after.deleting => {
-                    self.check_patch(ordinal, before, after, by)
+                    self.check_patch(ordinal, before, after, by);
                 }
                 (Some(before), _) if !before.deleting => self.check_deletion(ordinal, before),
                 _ => {}
@@ -332,6 +354,11 @@ impl Game {
                 Some(_) => {}
             }
         }
+        let leaves = after.closed.is_some() && before.closed.is_none() || restarts && !before.gated;
+        let asks = before.running && before.owner == after.owner && self.all(|spec| spec.asks[1]);
+        if leaves && asks && !self.is_allowed(before, "pre-inplace-step", true) {
+            self.breaks(format!("hook: the update of pod {ordinal} begins before its hook said yes"));
+        }
         let begins = before.available && !after.available;
         if begins && self.all(|spec| spec.paused) {
             self.breaks(format!("pause: the update of pod {ordinal} begins"));
@@ -343,6 +370,10 @@ impl Game {
         if pod.ended {
             return;
         }
+        let asks = pod.running && self.all(|spec| spec.asks[0]);
+        if asks && !self.is_allowed(pod, "pre-delete-step", false) {
+            self.breaks(format!("hook: pod {ordinal} is deleted before its hook said yes"));
+        }
         if self.any(|spec| !spec.ordinals.contains(&ordinal)) {
             let above = self.pods.range(ordinal + 1..);
             let unwanted = |ordinal: &u32| self.all(|spec| !spec.ordinals.contains(ordinal));
@@ -350,6 +381,10 @@ impl Game {
             if !above.is_empty() && self.all(|spec| spec.ordered) {
                 self.breaks(format!("order: pod {ordinal} is deleted before pods {above:?}"));
             }
+            return;
+        }
+        // A game that was told of its end is ended, whatever is wanted since.
+        if pod.running && self.is_allowed(pod, "pre-delete-step", false) {
             return;
         }
         if self.all(|spec| spec.strategy != "RollingUpdate") {

@@ -12,11 +12,13 @@ use muster_agent::workload::{WorkloadConfig, WorkloadController};
 use muster_apiserver::{Cluster, ClusterConfig};
 use muster_crds::GameStatefulSet;
 use muster_runtime::{Clock, Tasks, client, telemetry};
+use muster_workload::Hooks;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use super::answers;
 use super::layer::{Faults, Kind, LATE, Life};
 use super::pod::Pod;
 use super::referee::Referee;
@@ -47,6 +49,7 @@ pub(super) struct Told {
 }
 
 struct Run {
+    seed: u64,
     cluster: Cluster,
     user: Client,
     clock: Clock,
@@ -95,7 +98,7 @@ impl Run {
             referee.expect_staleness();
         }
         let life = Arc::new(Mutex::new(faults.life(0)));
-        let run = Self { cluster, user, clock, tasks, referee, faults, life, templates: Vec::new() };
+        let run = Self { seed, cluster, user, clock, tasks, referee, faults, life, templates: Vec::new() };
         run.keep_alive(seed);
         run
     }
@@ -111,10 +114,12 @@ impl Run {
                 let controller = tasks.child();
                 let member = faults.between(cluster.router(), &life);
                 let member = client::in_process(member, "muster-agent/test").unwrap();
-                WorkloadController::start(WorkloadConfig::new(member, clock.clone()), &controller);
+                let config =
+                    WorkloadConfig { hooks: Hooks::Enforced, ..WorkloadConfig::new(member, clock.clone()) };
+                WorkloadController::start(config, &controller);
                 life.ended().await;
                 controller.stop().await;
-                referee.note(format!("the controller ends its life {}", life.number));
+                referee.note(&format!("the controller ends its life {}", life.number));
                 *lives.lock() = faults.life(number);
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..4000))).await;
             }
@@ -123,6 +128,8 @@ impl Run {
 
     async fn play(&mut self, random: &mut StdRng) -> Result<(), String> {
         let set = script::set(random);
+        let user = client::in_process(self.cluster.router(), "hooks/test").unwrap();
+        answers::start(user, self.faults.clone(), self.seed, &self.tasks).await;
         self.templates.push(set["spec"]["template"].clone());
         let set = serde_json::from_value(set).unwrap();
         self.sets().create(&PostParams::default(), &set).await.map_err(|error| error.to_string())?;
@@ -134,11 +141,11 @@ impl Run {
                 return Ok(());
             }
             let act = script::next(random, &self.referee.set());
-            self.referee.note(format!("{act:?}"));
+            self.referee.note(&format!("{act:?}"));
             self.act(act).await;
         }
         let broken = self.templates.iter().any(|template| template.to_string().contains("broken"));
-        self.edit(script::repair(random, broken)).await;
+        self.edit(script::repair(random, broken, &self.referee.set())).await;
         self.faults.stop(&self.life.lock());
         self.referee.note("calm");
         let begin = tokio::time::Instant::now();
@@ -170,7 +177,7 @@ impl Run {
                 }
             }
             Act::DeletePod(ordinal) => {
-                drop(pods.delete(&format!("game-{ordinal}"), &DeleteParams::default()).await)
+                drop(pods.delete(&format!("game-{ordinal}"), &DeleteParams::default()).await);
             }
             Act::FailPod(ordinal) => {
                 let patch = Patch::Merge(json!({"status": {"phase": "Failed"}}));

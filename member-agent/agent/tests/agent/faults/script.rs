@@ -13,6 +13,9 @@ const PODS: u32 = 5;
 /// Images; the last one never gets ready.
 const IMAGES: [&str; 4] = ["game:1", "game:2", "game:3", "game:broken"];
 
+/// Hook points of a set.
+pub(super) const HOOK_POINTS: [&str; 2] = ["preDeleteUpdateStrategy", "preInplaceUpdateStrategy"];
+
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
@@ -105,6 +108,11 @@ pub(super) fn set(random: &mut StdRng) -> Value {
     if random.random_bool(0.2) {
         spec["revisionHistoryLimit"] = json!(random.random_range(0..2));
     }
+    for point in HOOK_POINTS {
+        if random.random_bool(0.2) {
+            spec[point] = json!({"hook": {"templateName": "ask"}});
+        }
+    }
     set
 }
 
@@ -139,12 +147,15 @@ pub(super) fn next(random: &mut StdRng, set: &Value) -> Act {
 }
 
 /// What the user repairs in the end, so that nothing stands in the way.
-pub(super) fn repair(random: &mut StdRng, broken: bool) -> Value {
+pub(super) fn repair(random: &mut StdRng, broken: bool, set: &Value) -> Value {
     // Below a partition would stay what never gets ready.
     let partition = if broken || random.random_bool(0.5) { 0 } else { random.random_range(0..=PODS) };
     let mut repair = container("image", &json!(*["game:8", "game:9"].choose(random).unwrap()));
     repair["spec"]["replicas"] = json!(random.random_range(1..=PODS));
     repair["spec"]["updateStrategy"] = json!({"paused": false, "rollingUpdate": {"partition": partition}});
+    for point in HOOK_POINTS.into_iter().filter(|point| set["spec"][point].is_object()) {
+        repair["spec"][point] = json!({"retry": true});
+    }
     repair
 }
 

@@ -162,3 +162,21 @@ fn delete_x11_a_pod_that_was_told_that_it_goes_serves_no_update() {
     assert_eq!(world.ordinals(), [0, 1, 2, 3]);
     assert_eq!(world.images(), ["game:2"; 4]);
 }
+
+/// A revision that was stored for replacements, and then replacements are not allowed any more.
+#[test]
+fn sts_c12_nobody_stands_in_for_pods_that_no_update_can_reach() {
+    let mut world = world("RollingUpdate", 2);
+    world.edit(|spec| {
+        spec["template"]["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "1"}]);
+    });
+    // The revision is stored, and no pod is replaced yet.
+    let plan = world.plan();
+    for step in &plan.steps {
+        world.apply(step);
+    }
+    world.edit(|spec| spec["updateStrategy"]["type"] = json!("InplaceUpdate"));
+    let plan = world.converge();
+    assert!(World::codes(&plan).contains(&Code::CannotUpdateInPlace), "{plan}");
+    assert_eq!(world.ordinals(), [0, 1, 2, 3]);
+}

@@ -116,3 +116,25 @@ fn sts_c20_on_delete_and_partition_know_min_ready_seconds() {
         assert_eq!(plan.status.available_replicas, 3);
     }
 }
+
+/// Pods that serve and do not count as available yet have players: they are no free prey.
+#[test]
+fn sts_c20_pods_that_are_ready_and_not_available_cost_the_budget() {
+    for strategy in ["RollingUpdate", "InplaceUpdate"] {
+        let bounds = json!({"type": strategy, "rollingUpdate": {"maxUnavailable": 2}});
+        let mut world = World::new(6, "Parallel", &bounds);
+        world.edit(|spec| spec["minReadySeconds"] = json!(30));
+        world.settle();
+        world.kubelets();
+        world.settle();
+        world.kubelets();
+        world.set_image("game:2");
+        let plan = world.settle();
+        assert_eq!(world.unavailable(&[0, 1, 2, 3, 4, 5]), 0, "{strategy}: {plan}");
+        world.pass(30);
+        world.settle();
+        assert!(world.unavailable(&[0, 1, 2, 3, 4, 5]) <= 2, "{strategy}");
+        world.converge();
+        assert_eq!(world.images(), ["game:2"; 6], "{strategy}");
+    }
+}
