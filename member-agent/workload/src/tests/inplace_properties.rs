@@ -215,7 +215,7 @@ fn run(policy: &str, grace: i64, events: &[Event]) -> Result<(), TestCaseError> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::cases(60))]
 
     #[test]
     fn updates_in_place_stop_nothing_that_cannot_start_again(

@@ -215,7 +215,7 @@ fn run(policy: &str, strategy: &str, events: &[Event]) -> Result<(), TestCaseErr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::cases(100))]
 
     #[test]
     fn parallel_sets_keep_their_promises(

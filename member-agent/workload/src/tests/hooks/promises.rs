@@ -224,7 +224,7 @@ fn run(policy: &str, strategy: &str, events: &[Event]) -> Result<(), TestCaseErr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::cases(40))]
 
     #[test]
     fn no_pod_of_a_parallel_set_is_touched_before_its_verdict(
