@@ -21,6 +21,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("muster-harness", &[]),
     ("muster-scenarios", &["muster"]),
     ("muster-node", &["muster-crds", "muster-runtime"]),
+    ("muster-statefulset", &["muster-crds", "muster-harness", "muster-runtime"]),
+    ("muster-bench", &["muster-sandbox"]),
     ("muster-gameserver", &[]),
     ("muster-conformance", &["muster-apiserver", "muster-runtime"]),
 ];
