@@ -204,9 +204,8 @@ impl<'a> Planner<'a> {
                 let until = self.spec.available_from(pod).filter(|from| *from > self.now);
                 self.wait_for(Some(pod), Reason::new(Code::OrderedReady, message), until);
             } else if claims_right && self.may_delete(pod, Code::ScaleDown) {
-                let action = Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() };
                 let message = format!("the set has {} pods; {} is too many", family.slots.len(), pod.name);
-                self.step(action, Code::ScaleDown, message);
+                self.delete(pod, Code::ScaleDown, message);
             }
             if self.spec.ordered {
                 return false;

@@ -162,8 +162,15 @@ impl<'a> Planner<'a> {
         self.push(Step { action, reason: Reason::new(code, message) });
     }
 
+    /// Deletes a pod. One whose hook is passed over because nothing in it runs has to be so still.
     pub(crate) fn delete(&mut self, pod: &Pod, code: Code, message: String) {
-        self.step(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }, code, message);
+        let (name, uid) = (pod.name.clone(), pod.uid.clone());
+        let action = if self.hooks.passes_over(pod) {
+            Action::ReplacePod { name, uid, version: pod.resource_version.clone() }
+        } else {
+            Action::DeletePod { name, uid }
+        };
+        self.step(action, code, message);
     }
 
     fn push(&mut self, mut step: Step) {

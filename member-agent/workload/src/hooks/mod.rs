@@ -204,6 +204,12 @@ impl<'a> Hooks<'a> {
         Some(if reason.is_empty() { "no reason given" } else { reason })
     }
 
+    /// Whether a pod is deleted without being asked because it does not run yet, which may have changed since it was
+    /// seen.
+    pub(crate) fn passes_over(&self, pod: &Pod) -> bool {
+        self.strategy(Point::PreDelete).is_some() && matches!(pod.phase, Phase::Pending | Phase::Unknown)
+    }
+
     /// Whether there is anything in the pod that could answer.
     fn can_answer(&self, pod: &Pod) -> bool {
         let node = pod.node.as_ref().map(|name| self.nodes.get(name));

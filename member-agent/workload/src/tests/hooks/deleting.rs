@@ -420,3 +420,18 @@ fn pods_that_cannot_answer_are_replaced_without_a_question() {
     assert!(world.pods["game-2"]["metadata"]["deletionTimestamp"].is_string());
     assert_eq!(world.hooks.runs.len(), 0);
 }
+
+#[test]
+fn delete_x1_a_pod_that_runs_by_now_is_not_deleted_as_one_that_does_not_run_yet() {
+    let mut world = fleet(2, "Parallel");
+    scale(&mut world, 3);
+    world.settle();
+    scale(&mut world, 2);
+    let plan = world.plan();
+    let step = plan.steps.iter().find(|step| step.reason.code == Code::ScaleDown).unwrap();
+    assert!(step.action.title().contains("game-2"), "{step}");
+    world.kubelets();
+    assert!(!world.apply(step), "it has begun to run, and is to be asked");
+    world.converge();
+    assert_eq!(world.asked(), ["game-2"]);
+}

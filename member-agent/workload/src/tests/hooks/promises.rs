@@ -143,6 +143,7 @@ fn allowed(world: &World, pod: &Pod, point: &str, revision: Option<&str>) -> boo
 
 fn check_verdict(before: &mut World, step: &Step) -> Result<(), TestCaseError> {
     let (Action::DeletePod { name, .. }
+    | Action::ReplacePod { name, .. }
     | Action::PatchPod { name, .. }
     | Action::PatchPodStatus { name, .. }) = &step.action
     else {
@@ -152,7 +153,9 @@ fn check_verdict(before: &mut World, step: &Step) -> Result<(), TestCaseError> {
     let pod = snapshot.pods.iter().find(|pod| pod.name == *name).unwrap();
     let runs = pod.phase == crate::pod::Phase::Running;
     let fine = match (&step.action, step.reason.code) {
-        (Action::DeletePod { .. }, _) => !runs || allowed(before, pod, "pre-delete-step", None),
+        (Action::DeletePod { .. } | Action::ReplacePod { .. }, _) => {
+            !runs || allowed(before, pod, "pre-delete-step", None)
+        }
         (Action::PatchPod { body, .. }, Code::UpdateInPlace) => {
             let to = body["metadata"]["labels"]["controller-revision-hash"].as_str();
             // Its containers restart already, by a verdict that was given.
