@@ -178,12 +178,13 @@ impl<'a> Planner<'a> {
         if family.condemned.is_empty() {
             return true;
         }
-        // One that has an update before it is not waited for: the update comes after this, and may be what makes it ready.
+        // One that has an update before it is not waited for: the update comes after this, and may be what makes it
+        // ready. Nor is another one that is to go, unless it is ready and time alone makes it available.
         let settled = |slot: &&Slot<'a>| slot.pod.is_some_and(|pod| self.wanted(slot.ordinal, pod).is_none());
         let slots = family.slots.iter().filter(settled).filter_map(|slot| slot.pod);
-        let all = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));
-        let first_unhealthy = all.filter(|pod| !self.is_available(pod)).min_by_key(|pod| pod.own_ordinal());
-        let first_unhealthy = first_unhealthy.map(|pod| &pod.name);
+        let young = family.condemned.iter().rev().map(|(_, pod)| *pod).filter(|pod| pod.is_ready());
+        let unhealthy = slots.chain(young).filter(|pod| !self.is_available(pod));
+        let unhealthy = unhealthy.min_by_key(|pod| pod.own_ordinal()).map(|pod| pod.name.clone());
         let mut claims_right: Vec<bool> = Vec::with_capacity(family.condemned.len());
         for (ordinal, pod) in &family.condemned {
             claims_right.push(self.retain_claims(*ordinal, pod, true));
@@ -197,10 +198,11 @@ impl<'a> Planner<'a> {
                 && !available
                 && pod.stage() == Stage::Idle
                 && pod.phase != Phase::Ended
-                && first_unhealthy != Some(&pod.name)
+                && let Some(unhealthy) = unhealthy.as_ref().filter(|unhealthy| **unhealthy != pod.name)
             {
                 // As StatefulSet does: while several are down, nothing is taken away that may come back.
-                let message = "is too many and not available, and so is an earlier pod; that one comes first";
+                let message =
+                    format!("is too many and not available, and neither is {unhealthy}, which comes first");
                 let until = self.spec.available_from(pod).filter(|from| *from > self.now);
                 self.wait_for(Some(pod), Reason::new(Code::OrderedReady, message), until);
             } else if claims_right && self.may_delete(pod, Code::ScaleDown) {

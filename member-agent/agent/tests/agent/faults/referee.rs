@@ -38,7 +38,7 @@ struct Game {
     pods: BTreeMap<u32, Pod>,
     /// Ordinals that our writes took from traffic and that are not back.
     down: BTreeSet<u32>,
-    /// When others took a pod away.
+    /// When a pod was taken away that the controller may still be shown: by others, or by us where lists are stale.
     taken: BTreeMap<u32, Instant>,
     /// Questions that were answered yes: pod, hook point and revision.
     allowed: BTreeSet<[String; 3]>,
@@ -273,7 +273,7 @@ impl Game {
             }
         }
         let was_there = before.as_ref().is_some_and(|before| !before.deleting);
-        if !ours && was_there && after.as_ref().is_none_or(|after| after.deleting) {
+        if (!ours || self.stale) && was_there && after.as_ref().is_none_or(|after| after.deleting) {
             self.taken.insert(ordinal, Instant::now());
         }
         if after.as_ref().is_some_and(|after| after.available) {

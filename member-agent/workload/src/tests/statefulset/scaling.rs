@@ -253,3 +253,18 @@ fn sts_c20_a_set_that_was_there_before_batches_were_is_not_new() {
     world.settle();
     assert_eq!(world.ordinals().len(), 10);
 }
+
+#[test]
+fn sts_c3_pods_that_never_get_ready_do_not_wait_for_each_other_to_go() {
+    let mut world = World::new(3, "Parallel", &json!({"type": "RollingUpdate"}));
+    world.edit(|spec| {
+        spec["template"]["spec"]["containers"] = json!([{"name": "center", "image": "game:broken"}]);
+    });
+    world.converge();
+    world.edit(|spec| {
+        spec["podManagementPolicy"] = json!("OrderedReady");
+        spec["replicas"] = json!(0);
+    });
+    world.converge();
+    assert_eq!(world.ordinals(), [0_u32; 0]);
+}
