@@ -128,7 +128,8 @@ impl Planner<'_> {
         due
     }
 
-    /// Whether a container has the size of another stored revision than the one its pod carries.
+    /// Whether a container has the size of another stored revision than the one its pod carries. That revision has to
+    /// speak of all that the pod's own one speaks of: what it leaves open, somebody else may have set.
     fn strayed(&mut self, pod: &Pod, name: &str) -> bool {
         let Some(container) = pod.containers.iter().find(|container| container.name == name) else {
             return false;
@@ -145,7 +146,7 @@ impl Planner<'_> {
         history.stored.iter().any(|other| {
             let sizes = self.sizes(other);
             let other = sizes.get(name).map(|wanted| wanted.size);
-            other.is_some_and(|other| other != own && container.size.covers(&other))
+            other.is_some_and(|other| other != own && !other.lacks(&own) && container.size.covers(&other))
         })
     }
 

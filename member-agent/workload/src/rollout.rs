@@ -88,7 +88,11 @@ impl<'a> Planner<'a> {
         };
         // The template may have changed since the gate was closed.
         if !self.proven(pod, target, &change) {
-            return self.let_back(pod, "waits for another image than the one it left traffic for");
+            // One that carries its new revision's label already would pass for updated if it were let back.
+            if pod.grace_note.is_none() {
+                self.let_back(pod, "waits for another image than the one it left traffic for");
+            }
+            return;
         }
         // A verdict counts for one revision. Where the wanted one changed meanwhile, it is asked again.
         if pod.grace_note.is_none() && !self.may_update(pod, target, &change) {
@@ -119,7 +123,7 @@ impl<'a> Planner<'a> {
     }
 
     fn go_on_patched(&mut self, pod: &'a Pod, state: &'a InPlaceState, wanted: Option<&'a Revision>) {
-        if let Some(target) = wanted.filter(|_| self.in_place())
+        if let Some(target) = wanted.filter(|_| self.in_place() && !self.spec.paused)
             && !self.hooks.is_spent(pod)
             && self.redirect(pod, state, target)
         {

@@ -258,8 +258,8 @@ impl Executor {
                 object.keep(&self.world, &key, self.clock.now());
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                // Patched and gone: the watch will say so too.
+            // Patched and gone: the watch will say so too.
+            Err(kube::Error::Api(status)) if status.code == 404 && names_an_object(&status) => {
                 Err(WriteError::Outdated(status.message.clone()))
             }
             Err(error) => Err(sort(error)),
@@ -410,6 +410,12 @@ impl Kept for PersistentVolumeClaim {
 
 fn requests<K: Resource<DynamicType = ()>>(namespace: &str) -> Request {
     Request::new(K::url_path(&(), Some(namespace)))
+}
+
+/// Whether an API server misses an object. Where it names none, it does not know the kind or the sub-resource, as one
+/// before 1.33 does not know a pod's `resize`.
+fn names_an_object(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
 fn patch_params() -> PatchParams {

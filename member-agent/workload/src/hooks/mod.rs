@@ -210,12 +210,10 @@ impl<'a> Hooks<'a> {
         self.strategy(Point::PreDelete).is_some() && matches!(pod.phase, Phase::Pending | Phase::Unknown)
     }
 
-    /// Whether there is anything in the pod that could answer.
-    fn can_answer(&self, pod: &Pod) -> bool {
-        let node = pod.node.as_ref().map(|name| self.nodes.get(name));
-        // A node that is not known was not looked at; one whose kubelet is not heard of is lost.
-        let lost = node.flatten().is_some_and(|node| node.ready.is_none());
-        pod.phase == Phase::Running && !lost
+    /// Whether the pod's node is not heard of. One that is not known was not looked at.
+    fn is_cut_off(&self, pod: &Pod) -> bool {
+        let node = pod.node.as_ref().and_then(|name| self.nodes.get(name));
+        node.is_some_and(|node| node.ready.is_none())
     }
 
     /// The deletion that the game was told of and that cannot be taken back.
@@ -236,8 +234,15 @@ impl<'a> Hooks<'a> {
     /// How a question stands.
     pub(crate) fn standing(&self, pod: &Pod, point: Point, revision: &str) -> Standing {
         let Some(strategy) = self.strategy(point) else { return Standing::Free };
-        if self.break_glass(Some(pod)).is_some() || !self.can_answer(pod) {
+        if self.break_glass(Some(pod)).is_some() || pod.phase != Phase::Running {
             return Standing::Free;
+        }
+        if self.is_cut_off(pod) {
+            // A lost pod may be replaced. One that is updated may still hold its players when its node is back.
+            return match point {
+                Point::PreDelete => Standing::Free,
+                _ => Standing::Open("its node does not answer, and neither can the pod".to_owned()),
+            };
         }
         if point == Point::PreInPlace && self.is_spent(pod) {
             return Standing::Open("the HookRun of its last update is being deleted".to_owned());

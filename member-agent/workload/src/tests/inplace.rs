@@ -313,7 +313,17 @@ fn pods_without_the_gate_are_patched_directly() {
 
 #[test]
 fn an_update_the_bk_bcs_operator_announced_is_finished() {
+    announced_update_is_finished(world(1, 5));
+}
+
+#[test]
+fn an_update_the_bk_bcs_operator_announced_is_finished_once_its_image_is_proven() {
     let mut world = world(1, 5);
+    world.machines.count = 1;
+    announced_update_is_finished(world);
+}
+
+fn announced_update_is_finished(mut world: World) {
     world.converge();
     world.set_image("game:2");
     let plan = world.plan();
@@ -372,4 +382,21 @@ fn hot_patch_is_refused_rather_than_restarting_containers() {
     assert!(message.starts_with(&format!("{said}all pods stay on ")), "{message}");
     let wait = plan.waits.iter().find(|wait| wait.reason.code == Code::UpdateRefused);
     assert_eq!(wait.unwrap().reason.message, format!("{said}pods stay as they are"));
+}
+
+#[test]
+fn inplace_i8_a_paused_set_sends_no_pod_on_to_another_image() {
+    let mut world = world(2, 0);
+    world.converge();
+    world.set_image("game:broken");
+    world.converge();
+    let mark = world.writes.len();
+    world.edit(|spec| spec["updateStrategy"]["paused"] = json!(true));
+    world.set_image("game:2");
+    world.converge();
+    let writes = world.writes_since(mark);
+    assert!(!writes.iter().any(|write| write.starts_with("patch pod")), "{writes:?}");
+    world.edit(|spec| spec["updateStrategy"]["paused"] = json!(false));
+    world.converge();
+    assert_eq!(world.images(), ["game:2"; 2]);
 }

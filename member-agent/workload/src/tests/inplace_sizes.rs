@@ -188,3 +188,24 @@ fn what_admission_filled_in_is_left_alone() {
     assert_eq!(plan.status.updated_ready_replicas, 2);
     assert_eq!(world.pods["game-0"]["spec"]["containers"][0]["resources"]["limits"], json!({"cpu": "4"}));
 }
+
+#[test]
+fn inplace_i10_a_size_that_somebody_else_set_is_left_alone() {
+    let mut world = World::new(2, "Parallel", &json!({"type": "InplaceUpdate"}));
+    world.machines.count = 2;
+    // The first revision says nothing of CPU.
+    world.edit(|spec| {
+        spec["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"memory": "1Gi"}});
+    });
+    world.converge();
+    resize(&mut world, "1");
+    world.converge();
+    assert_eq!(sizes(&world), ["1"; 2]);
+    for pod in world.pods.values_mut() {
+        pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("3");
+    }
+    let mark = world.writes.len();
+    world.settle();
+    assert_eq!(world.writes_since(mark), [""; 0]);
+    assert_eq!(sizes(&world), ["3"; 2]);
+}

@@ -250,3 +250,19 @@ fn a_pause_keeps_questions_and_touches_nothing() {
     world.converge_answering("Successful");
     assert_eq!(world.images(), ["game:2"; 4]);
 }
+
+#[test]
+fn a_pod_on_a_node_that_does_not_answer_is_not_updated_unasked() {
+    let mut strategy = in_place(0, 2);
+    strategy["inPlaceUpdateStrategy"]["prePull"] = json!({"enabled": false});
+    let mut world = World::hooked(2, "Parallel", &strategy, &[PRE_INPLACE]);
+    world.add_nodes(2);
+    world.converge();
+    let node = world.node_of("game-1");
+    world.lose_node(&node, true);
+    world.set_image("game:2");
+    let plan = world.converge();
+    let held = plan.waits.iter().find(|wait| wait.pod.as_ref().is_some_and(|pod| *pod == *"game-1"));
+    assert_eq!(held.map(|wait| wait.reason.code), Some(Code::HookPending), "{plan}");
+    assert_eq!(world.images()[1], "game:1");
+}
