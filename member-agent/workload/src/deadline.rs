@@ -69,8 +69,12 @@ impl Deadlines {
             if pod.deleting || !pod.is_at(&update.name) {
                 continue;
             }
-            let Some((since, reason)) = unfinished(pod, now) else { continue };
+            let Some(Unfinished { began, since, reason }) = unfinished(pod, now) else { continue };
             let due = later(since, spec.options.pod_deadline);
+            // One that came down so much later is down for another reason than its update.
+            if since > later(began, spec.options.pod_deadline) {
+                continue;
+            }
             if now < due {
                 deadlines.due.insert(pod.name.clone(), due);
             } else {
@@ -120,19 +124,28 @@ impl Deadlines {
     }
 }
 
-/// Since when a pod at the revision it goes to is not there yet, and why.
-fn unfinished(pod: &Pod, now: Timestamp) -> Option<(Timestamp, Reason)> {
+/// A pod at the revision it goes to that does not serve.
+struct Unfinished {
+    /// When it came to that revision.
+    began: Timestamp,
+    /// Since when it does not serve, or since it came to that revision.
+    since: Timestamp,
+    reason: Reason,
+}
+
+fn unfinished(pod: &Pod, now: Timestamp) -> Option<Unfinished> {
     match pod.stage() {
         Stage::Closed { .. } => None,
         Stage::Patched(state) | Stage::Helped(state) => {
-            let mut since = state.update_timestamp;
-            if pod.gate == Gate::None {
-                // Nothing else tells an update that never came good from a crash long after.
-                since = since.max(pod.not_ready_since.unwrap_or(since));
-            }
+            let began = state.update_timestamp;
+            // Without a gate nothing else tells an update that never came good from a crash long after.
+            let since =
+                if pod.gate == Gate::None { began.max(pod.not_ready_since.unwrap_or(began)) } else { began };
             match progress(pod, state, now) {
                 Progress::Done => None,
-                Progress::Until(_, reason) | Progress::Waiting(reason) => Some((since, reason)),
+                Progress::Until(_, reason) | Progress::Waiting(reason) => {
+                    Some(Unfinished { began, since, reason })
+                }
             }
         }
         Stage::Idle if pod.is_ready() => None,
@@ -143,8 +156,9 @@ fn unfinished(pod: &Pod, now: Timestamp) -> Option<(Timestamp, Reason)> {
                 .as_deref()
                 .filter(|state| pod.revision.as_ref().is_some_and(|name| *name == state.revision.as_str()));
             let changed = state.map(|state| state.update_timestamp);
-            let since = pod.created.into_iter().chain(pod.not_ready_since).chain(changed).max()?;
-            Some((since, not_ready(pod)))
+            let began = pod.created.into_iter().chain(changed).max()?;
+            let since = began.max(pod.not_ready_since.unwrap_or(began));
+            Some(Unfinished { began, since, reason: not_ready(pod) })
         }
     }
 }

@@ -149,3 +149,20 @@ fn a_first_revision_that_fails_has_nothing_to_go_back_to() {
     assert_eq!(plan.status.failed_update, None);
     assert!(World::codes(&plan).contains(&Code::CrashLoop), "{plan}");
 }
+
+#[test]
+fn a_pod_that_served_for_long_and_then_crashes_is_no_failed_update() {
+    for kind in ["InplaceUpdate", "RollingUpdate"] {
+        let mut world = world(kind, "RollbackSet");
+        world.edit(|spec| spec["updateStrategy"]["rollingUpdate"]["partition"] = json!(2));
+        world.set_image("game:2");
+        world.converge();
+        assert_eq!(world.images(), ["game:1", "game:1", "game:2", "game:2"]);
+        world.pass(1000);
+        world.crash("game-3");
+        world.pass(500);
+        let plan = world.settle();
+        assert_eq!(plan.status.failed_update, None, "{plan}");
+        assert_eq!(world.images(), ["game:1", "game:1", "game:2", "game:2"]);
+    }
+}
