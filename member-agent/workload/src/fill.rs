@@ -178,13 +178,12 @@ impl<'a> Planner<'a> {
         if family.condemned.is_empty() {
             return true;
         }
-        // One that has an update before it is not waited for: the update comes after this, and may be what makes it
-        // ready. Nor is another one that is to go, unless it is ready and time alone makes it available.
+        // One that has an update before it is not waited for: the update comes after this, and may be what makes it ready.
         let settled = |slot: &&Slot<'a>| slot.pod.is_some_and(|pod| self.wanted(slot.ordinal, pod).is_none());
         let slots = family.slots.iter().filter(settled).filter_map(|slot| slot.pod);
-        let young = family.condemned.iter().rev().map(|(_, pod)| *pod).filter(|pod| pod.is_ready());
-        let unhealthy = slots.chain(young).filter(|pod| !self.is_available(pod));
-        let unhealthy = unhealthy.min_by_key(|pod| pod.own_ordinal()).map(|pod| pod.name.clone());
+        let all = slots.chain(family.condemned.iter().rev().map(|(_, pod)| *pod));
+        let unhealthy = all.filter(|pod| !self.is_available(pod)).min_by_key(|pod| pod.own_ordinal());
+        let unhealthy = unhealthy.map(|pod| pod.name.clone());
         let mut claims_right: Vec<bool> = Vec::with_capacity(family.condemned.len());
         for (ordinal, pod) in &family.condemned {
             claims_right.push(self.retain_claims(*ordinal, pod, true));

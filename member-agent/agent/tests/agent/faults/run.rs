@@ -188,12 +188,13 @@ impl Run {
         }
     }
 
-    /// What its strategy does not replace, its user deletes.
+    /// What its strategy does not replace, its user deletes. So too what is to go in an order that halts at it.
     async fn delete_the_broken(&mut self) {
         let broken = |pod: &Pod| !pod.available && pod.look.contains("broken");
         let pods = self.referee.pods().into_iter().filter(|(_, pod)| broken(pod));
-        if !self.referee.spec().updates() {
-            for (ordinal, _) in pods {
+        let spec = self.referee.spec();
+        for (ordinal, _) in pods {
+            if !spec.updates() || !spec.ordinals.contains(&ordinal) {
                 self.act(Act::DeletePod(ordinal)).await;
             }
         }

@@ -255,7 +255,7 @@ fn sts_c20_a_set_that_was_there_before_batches_were_is_not_new() {
 }
 
 #[test]
-fn sts_c3_pods_that_never_get_ready_do_not_wait_for_each_other_to_go() {
+fn sts_c3_an_ordered_scale_down_halts_while_several_pods_are_not_ready() {
     let mut world = World::new(3, "Parallel", &json!({"type": "RollingUpdate"}));
     world.edit(|spec| {
         spec["template"]["spec"]["containers"] = json!([{"name": "center", "image": "game:broken"}]);
@@ -265,6 +265,12 @@ fn sts_c3_pods_that_never_get_ready_do_not_wait_for_each_other_to_go() {
         spec["podManagementPolicy"] = json!("OrderedReady");
         spec["replicas"] = json!(0);
     });
+    let plan = world.converge();
+    assert_eq!(world.ordinals(), [0, 1, 2]);
+    assert_eq!(World::codes(&plan), [Code::OrderedReady].into(), "{plan}");
+    // Somebody who deletes the first one lets the others go.
+    world.delete("game-0");
+    world.delete("game-1");
     world.converge();
     assert_eq!(world.ordinals(), [0_u32; 0]);
 }
