@@ -76,14 +76,14 @@ async fn takeover_waits_for_the_lock_of_the_original_and_says_so() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     start(&member, &initialized);
     member.create(set(2, &json!({"type": "InplaceUpdate"}))).await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!((pods(&member).await, member.writes().len()), (0, 0));
     let reasons = initialized.reasons().join(" ");
     assert!(reasons.contains("bcs-operator-7") && reasons.contains("scale its Deployment to 0"), "{reasons}");
 
     // It ends without giving the lock back, as it does.
     running.stop().await;
-    tokio::time::sleep(LEASE - Duration::from_secs(4)).await;
+    tokio::time::sleep(LEASE.saturating_sub(Duration::from_secs(4))).await;
     assert_eq!(pods(&member).await, 0);
     tokio::time::sleep(2 * LOOK_WAITING + Duration::from_secs(4)).await;
     member.until_ready(2).await;
@@ -101,7 +101,7 @@ async fn takeover_ends_when_the_original_comes_back() {
     assert!(initialized.reasons().join(" ").contains("bcs-operator-7"));
     let before = member.writes();
     member.edit(json!({"spec": {"replicas": 5}})).await;
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!((pods(&member).await, member.writes()), (2, before));
     running.stop().await;
     member.until_ready(5).await;
@@ -111,7 +111,7 @@ async fn takeover_ends_when_the_original_comes_back() {
 async fn takeover_does_not_wait_for_a_lock_that_nobody_holds_any_more() {
     let (member, initialized) = alone().await;
     renew(&member.user, &member.clock).await;
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     start(&member, &initialized);
     member.create(set(1, &json!({"type": "InplaceUpdate"}))).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
